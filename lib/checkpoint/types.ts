@@ -1,0 +1,71 @@
+/** What a published checkpoint directory offers: its config, its tensors as byte ranges, its tokenizer. */
+import type { AddedToken } from "../tokens/types.ts";
+
+/** Element types found in checkpoints, by safetensors' names. */
+export type CheckpointDtype = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "I16" | "I8" | "U8" | "BOOL";
+
+/** Bytes an element of each type. */
+export const DTYPE_BYTES: Readonly<Record<CheckpointDtype, number>> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+
+/** A contiguous, row-major, little-endian tensor: a byte range of a file. Nothing is read until it is asked for. */
+export interface CheckpointTensor {
+  readonly name: string;
+  readonly dtype: CheckpointDtype;
+  /** torch order: `[out, in]` for a linear layer. */
+  readonly shape: readonly number[];
+  readonly file: string;
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/** A JSON object as parsed. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** What converting needs of a SentencePiece-style BPE tokenizer with byte fallback. */
+export interface CheckpointTokenizer {
+  readonly kind: "spm";
+  /** The file it came from: `tokenizer.json` or `tokenizer.model`. */
+  readonly file: string;
+  /** Token texts by id; ids are dense. */
+  readonly tokens: readonly string[];
+  /** Merge priority by id, higher first: -(rank of the first merge that produces the token), 0 for bytes and specials. */
+  readonly scores: Float32Array;
+  /** What each id is. */
+  readonly kinds: readonly TokenKind[];
+  readonly addedTokens: readonly AddedToken[];
+  /**
+   * Where the space prefix "▁" goes: before every stretch of text between special tokens ("each": the Prepend
+   * normaliser), only before the text's very beginning ("first"), or nowhere.
+   */
+  readonly spacePrefix: "each" | "first" | "none";
+  readonly addBos: boolean;
+  readonly addEos: boolean;
+  readonly bosId: number | null;
+  readonly eosId: number | null;
+  readonly unkId: number | null;
+  readonly padId: number | null;
+  /** The Jinja chat template, kept as it is. */
+  readonly chatTemplate: string | null;
+}
+
+export type TokenKind = "normal" | "unknown" | "control" | "user" | "byte";
+
+/** A checkpoint directory, opened and checked. */
+export interface Checkpoint {
+  readonly directory: string;
+  /** config.json; null where the checkpoint has none of its own. */
+  readonly config: JsonObject | null;
+  /** By name. Aliases of one storage appear under each of their names. */
+  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+}
