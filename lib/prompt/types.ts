@@ -6,6 +6,11 @@ export interface Message {
   readonly content: string;
 }
 
+/** A conversation as the caller gives it: one turn each, or the turns in order, the last one the answer to score. */
+export type ConversationInput =
+  | { readonly prompt: string; readonly response: string }
+  | { readonly messages: readonly Message[] };
+
 /** The texts of the tokens that a template writes out. */
 export interface TemplateTokens {
   readonly bos: string;
@@ -33,10 +38,12 @@ export interface Profile {
   readonly multiTurn: boolean;
   /** What a number means, for people. */
   readonly meaning: string;
-  /** Repository or directory names of this family. */
+  /** Repository or directory names of this family, without their owner or path. */
   readonly repositories: readonly RegExp[];
   /** `architectures[0]` of the family's configs. */
   readonly architectures: readonly string[];
+  /** Whether those architectures belong to this family alone, so that they name it where no repository name does. */
+  readonly architectureIdentifies: boolean;
   /** Where the facts come from. */
   readonly source: string;
 }

@@ -1,0 +1,68 @@
+/** What tokenizer.json and tokenizer.model have in common once read, before the settings beside them are applied. */
+import { ScoreheadError } from "../errors.ts";
+import type { AddedToken } from "../tokens/types.ts";
+import type { CheckpointTokenizer, TokenKind } from "./types.ts";
+
+/** The four tokens with a role, as ids; null where the tokenizer has none. */
+export interface RoleIds {
+  readonly bosId: number | null;
+  readonly eosId: number | null;
+  readonly unkId: number | null;
+  readonly padId: number | null;
+}
+
+/** A tokenizer by its own file. The tokens' order is their ids'. */
+export interface TokenizerDefinition {
+  readonly file: CheckpointTokenizer["file"];
+  readonly tokens: string[];
+  /** By id, as {@link CheckpointTokenizer.scores}. */
+  readonly scores: number[];
+  readonly kinds: TokenKind[];
+  readonly addedTokens: AddedToken[];
+  readonly spacePrefix: CheckpointTokenizer["spacePrefix"];
+  /** The ids that the file itself puts before and after a text; null where it puts none. */
+  readonly prefixId: number | null;
+  readonly suffixId: number | null;
+  /** The roles as far as the file itself gives them. */
+  readonly roles: RoleIds;
+}
+
+/** Makes the error for a problem with one file; the problem is a clause without a full stop. */
+export type TokenizerFail = (problem: string, cause?: unknown) => ScoreheadError;
+
+/** ERR_TOKENIZER for the file at `path`. */
+export function tokenizerFail(path: string): TokenizerFail {
+  return (problem, cause) =>
+    new ScoreheadError(
+      "ERR_TOKENIZER",
+      `${path} is not a tokenizer that scorehead can reproduce: ${problem}. It reads SentencePiece-style BPE with byte fallback; name another directory with \`--tokenizer <dir>\` if the checkpoint has its tokenizer elsewhere.`,
+      cause,
+    );
+}
+
+/** What an added token is to llama.cpp; `isUnknown` for the unknown token. */
+export function addedKind({ special, normalized }: AddedToken, isUnknown: boolean): TokenKind {
+  if (isUnknown) return "unknown";
+  // llama.cpp matches user-defined tokens in the raw text wherever it tokenizes. A normalised token must be looked for
+  // in the normalised text instead, so it is a control token, which llama.cpp leaves alone unless told to parse them.
+  return special || normalized ? "control" : "user";
+}
+
+/** The texts of the 256 byte tokens, in order. */
+export const BYTE_TOKENS: readonly string[] = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
+);
+
+/** Throws where one of the byte tokens is missing: without it some characters would have no tokens. */
+export function requireByteTokens(ids: ReadonlyMap<string, number>, fail: TokenizerFail): void {
+  const missing = BYTE_TOKENS.find((token) => !ids.has(token));
+  if (missing !== undefined) throw fail(`it has byte fallback, but no token ${missing}`);
+}
+
+/** Throws where a token is not well-formed Unicode, which no UTF-8 file could hold unchanged. */
+export function requireUnicode(tokens: readonly string[], fail: TokenizerFail): void {
+  // With the u flag, only a surrogate without its partner matches.
+  const id = tokens.findIndex((token) => /\p{Surrogate}/u.test(token));
+  if (id >= 0) throw fail(`the token ${id} holds a lone surrogate`);
+}

@@ -1,0 +1,278 @@
+/** What converting a checkpoint will do: every tensor accounted for, every key decided, nothing read but the head. */
+import { basename } from "node:path";
+import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../checkpoint/types.ts";
+import { ScoreheadError } from "../errors.ts";
+import type { GgufValue, WritableType } from "../gguf/types.ts";
+import { u32 } from "../gguf/values.ts";
+import { headToMetadata } from "../head/metadata.ts";
+import { defaultLabels, validateHead } from "../head/spec.ts";
+import type { HeadSpec, Normalizer } from "../head/types.ts";
+import { chooseProfile } from "../prompt/choose.ts";
+import type { Profile } from "../prompt/types.ts";
+import { readConfig } from "./config.ts";
+import { type FloatDtype, isFloat } from "./dtype.ts";
+import { LAYOUTS, type Layout, REWARD_MODEL_HEAD, type TensorRule } from "./layouts.ts";
+import { readFloats } from "./tensor-data.ts";
+import { vocabularyKeys } from "./vocabulary.ts";
+
+/** One tensor of the output. */
+export interface PlannedTensor {
+  readonly name: string;
+  /** ggml order. */
+  readonly dims: readonly number[];
+  readonly type: WritableType;
+  readonly source: CheckpointTensor & { readonly dtype: FloatDtype };
+  /** Heads within whose rows the rotary halves become pairs; null: rows stay. */
+  readonly rotaryHeads: number | null;
+}
+
+export interface ConvertPlan {
+  readonly layout: string;
+  readonly profile: Profile;
+  readonly head: HeadSpec;
+  /** The type of the matrices in the file that is written first; a quantised type comes after. */
+  readonly baseType: WritableType;
+  readonly metadata: ReadonlyMap<string, GgufValue>;
+  readonly tensors: readonly PlannedTensor[];
+  /** Checkpoint tensors that scoring does not read. */
+  readonly ignored: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+export interface PlanOptions {
+  readonly profile: string | undefined;
+  /** null: the checkpoint's own. */
+  readonly baseType: WritableType | null;
+  /** The config to use where the checkpoint has none. */
+  readonly fallbackConfig: JsonObject | null;
+}
+
+/** llama_ftype of the unquantised types. */
+const FILE_TYPE: Readonly<Record<WritableType, number>> = { F32: 0, F16: 1, BF16: 32 };
+
+/**
+ * Plans a conversion.
+ * @throws ERR_UNSUPPORTED, ERR_CONFIG, ERR_TENSOR, ERR_HEAD, ERR_TOKENIZER, each naming what stands in the way
+ */
+export async function planConversion(
+  checkpoint: Checkpoint,
+  tokenizer: CheckpointTokenizer,
+  options: PlanOptions,
+): Promise<ConvertPlan> {
+  const config = checkpoint.config ?? options.fallbackConfig;
+  const { layout, architecture } = findLayout(checkpoint, config);
+  if (!config)
+    throw new ScoreheadError(
+      "ERR_CONFIG",
+      `${checkpoint.directory} has no config.json. Name the base model's directory, which has one, with --tokenizer.`,
+    );
+  const scoreType = typeof config.score_type === "string" ? config.score_type : undefined;
+  const origin = sourceOf(checkpoint.directory, config);
+  const { profile, warnings } = chooseProfile({
+    profileName: options.profile,
+    repository: origin.repository || checkpoint.directory,
+    architecture,
+    scoreType,
+  });
+  const finder = new TensorFinder(checkpoint, layout);
+  const embedding = finder.backbone("embed_tokens.weight");
+  if (!embedding) throw missing(`${layout.prefixes[0]}embed_tokens.weight`, checkpoint);
+  const backbone = readConfig(config, layout.backbone.architecture, embedding);
+  if (config.vocab_size !== undefined && config.vocab_size !== backbone.sizes.vocabulary)
+    throw new ScoreheadError(
+      "ERR_TENSOR",
+      `${embedding.name} has ${backbone.sizes.vocabulary} rows, and config.json says vocab_size ${config.vocab_size}.`,
+    );
+  const baseType = options.baseType ?? ownType(embedding);
+  const tensors = layout.backbone.tensors.flatMap((rule) => planTensors(rule, finder, backbone.sizes, baseType));
+  const head = await readHead(finder, layout, config, profile, backbone.maxLength, origin);
+  validateHead(head, backbone.sizes);
+  const ignored = finder.rest(layout.ignored);
+  const metadata = new Map<string, GgufValue>([
+    ...backbone.keys,
+    ["general.file_type", u32(FILE_TYPE[baseType])],
+    ...vocabularyKeys(tokenizer, backbone.sizes.vocabulary),
+    ...headToMetadata(head),
+  ]);
+  return { layout: architecture, profile, head, baseType, metadata, tensors, ignored, warnings };
+}
+
+function findLayout(checkpoint: Checkpoint, config: JsonObject | null): { layout: Layout; architecture: string } {
+  const named = Array.isArray(config?.architectures) ? config.architectures[0] : undefined;
+  // A GPTRewardModel's config is its base model's, or absent; its head tells it.
+  const architecture = checkpoint.tensors.has(REWARD_MODEL_HEAD) ? "GPTRewardModel" : named;
+  const layout = LAYOUTS.find(({ architectures }) => architectures.includes(architecture));
+  if (layout) return { layout, architecture };
+  const known = LAYOUTS.flatMap(({ architectures }) => architectures).join(", ");
+  throw new ScoreheadError(
+    "ERR_UNSUPPORTED",
+    `${checkpoint.directory}: ${architecture ? `the architecture ${architecture} is not supported` : "no architecture is named in a config.json"}. Supported: ${known}.`,
+  );
+}
+
+/** Repository and revision where the directory is part of a hub cache; the repository where the config names it. */
+function sourceOf(directory: string, config: JsonObject): { repository: string; revision: string } {
+  const cached = directory.match(/models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([^/\\]+)/);
+  if (cached) return { repository: `${cached[1]}/${cached[2]}`, revision: cached[3] as string };
+  const named = config._name_or_path;
+  const isRepository = typeof named === "string" && /^[\w.-]+\/[\w.-]+$/.test(named) && basename(directory) === basename(named);
+  return { repository: isRepository ? named : "", revision: "" };
+}
+
+/** Finds tensors by name and remembers which nobody asked for. */
+class TensorFinder {
+  readonly checkpoint: Checkpoint;
+  readonly #layout: Layout;
+  readonly #used = new Set<string>();
+
+  constructor(checkpoint: Checkpoint, layout: Layout) {
+    this.checkpoint = checkpoint;
+    this.#layout = layout;
+  }
+
+  get(name: string): CheckpointTensor | undefined {
+    this.#used.add(name);
+    return this.checkpoint.tensors.get(name);
+  }
+
+  /** A backbone tensor under any of the layout's prefixes; several have to be one and the same storage. */
+  backbone(name: string): CheckpointTensor | undefined {
+    const found = this.#layout.prefixes.map((prefix) => this.get(prefix + name)).filter((tensor) => tensor !== undefined);
+    const [first] = found;
+    for (const other of found)
+      if (first && (other.file !== first.file || other.offset !== first.offset || other.byteLength !== first.byteLength))
+        throw new ScoreheadError(
+          "ERR_TENSOR",
+          `${first.name} and ${other.name} should be the same tensor, and are two different ones: it is unclear which is meant.`,
+        );
+    return first;
+  }
+
+  /** The names nobody asked for. @throws ERR_TENSOR where one of them is not among `ignored` */
+  rest(ignored: readonly RegExp[]): string[] {
+    const names = [...this.checkpoint.tensors.keys()].filter((name) => !this.#used.has(name));
+    const unmapped = names.filter((name) => !ignored.some((pattern) => pattern.test(name)));
+    if (unmapped.length === 0) return names;
+    const more = unmapped.length > 5 ? ` and ${unmapped.length - 5} more` : "";
+    throw new ScoreheadError(
+      "ERR_TENSOR",
+      `${this.checkpoint.directory} holds tensors that this layout does not have: ${unmapped.slice(0, 5).join(", ")}${more}. ` +
+        "The model computes something that the conversion would lose.",
+    );
+  }
+}
+
+function planTensors(
+  rule: TensorRule,
+  finder: TensorFinder,
+  sizes: Parameters<TensorRule["shape"]>[0],
+  baseType: WritableType,
+): PlannedTensor[] {
+  const layers = rule.from.includes("{i}") ? Array.from({ length: sizes.layers }, (_, i) => String(i)) : [""];
+  const planned: PlannedTensor[] = [];
+  for (const layer of layers) {
+    const from = rule.from.replace("{i}", layer);
+    const source = finder.backbone(from);
+    if (!source && rule.optional) continue;
+    if (!source) throw missing(from, finder.checkpoint);
+    const shape = rule.shape(sizes);
+    requireShape(source, shape);
+    planned.push({
+      name: rule.to.replace("{i}", layer),
+      dims: [...shape].reverse(),
+      // llama.cpp wants vectors in F32: they are small, and norms and biases are computed so.
+      type: shape.length === 1 ? "F32" : baseType,
+      source: requireFloat(source),
+      rotaryHeads: rule.rotary ? sizes[rule.rotary] : null,
+    });
+  }
+  return planned;
+}
+
+function requireShape(tensor: CheckpointTensor, shape: readonly (number | null)[]): void {
+  const fits = tensor.shape.length === shape.length && shape.every((n, i) => n === null || n === tensor.shape[i]);
+  if (fits) return;
+  const expected = shape.map((n) => n ?? "any").join(", ");
+  throw new ScoreheadError(
+    "ERR_TENSOR",
+    `${tensor.name} has the shape [${tensor.shape.join(", ")}], and config.json asks for [${expected}].`,
+  );
+}
+
+function requireFloat(tensor: CheckpointTensor): CheckpointTensor & { readonly dtype: FloatDtype } {
+  if (isFloat(tensor.dtype)) return tensor as CheckpointTensor & { readonly dtype: FloatDtype };
+  throw new ScoreheadError("ERR_TENSOR", `${tensor.name} is of type ${tensor.dtype}; weights are F64, F32, F16 or BF16.`);
+}
+
+function missing(name: string, { directory }: Checkpoint): ScoreheadError {
+  return new ScoreheadError("ERR_TENSOR", `${directory} lacks the tensor ${name}. Download the checkpoint again, or complete it.`);
+}
+
+function ownType(embedding: CheckpointTensor): WritableType {
+  const { dtype } = requireFloat(embedding);
+  return dtype === "F64" ? "F32" : dtype;
+}
+
+async function readHead(
+  finder: TensorFinder,
+  layout: Layout,
+  config: JsonObject,
+  profile: Profile,
+  longest: number,
+  source: HeadSpec["source"],
+): Promise<HeadSpec> {
+  const weight = finder.get(layout.head.weight);
+  if (!weight) throw missing(layout.head.weight, finder.checkpoint);
+  requireShape(weight, [null, null]);
+  const [outputs, hiddenSize] = weight.shape as [number, number];
+  const bias = finder.get(layout.head.bias);
+  if (bias) requireShape(bias, [outputs]);
+  return {
+    profile: profile.name,
+    type: profile.type,
+    labels: defaultLabels(profile.type, outputs, profile.labels),
+    weight: await readFloats(requireFloat(weight)),
+    outputs,
+    hiddenSize,
+    bias: bias ? await readFloats(requireFloat(bias)) : null,
+    normalizer: await readNormalizer(finder, layout, config, outputs),
+    read: profile.read,
+    maxLength: Math.min(profile.maxLength ?? longest, longest),
+    truncationSide: profile.truncation.side,
+    source,
+  };
+}
+
+/** Only where the config says `do_normalize`; the buffers of the checkpoint go before the config's numbers. */
+async function readNormalizer(
+  finder: TensorFinder,
+  layout: Layout,
+  config: JsonObject,
+  outputs: number,
+): Promise<Normalizer | null> {
+  const mean = layout.normalizer && finder.get(layout.normalizer.mean);
+  const variance = layout.normalizer && finder.get(layout.normalizer.var);
+  if (!layout.normalizer || config.do_normalize !== true) return null;
+  const kind = config.score_type;
+  if (kind !== "reward" && kind !== "cost")
+    throw new ScoreheadError(
+      "ERR_CONFIG",
+      `config.json: do_normalize is true, and score_type is ${JSON.stringify(kind)} instead of "reward" or "cost".`,
+    );
+  const values = async (tensor: CheckpointTensor | null | undefined, name: "mean" | "var"): Promise<Float32Array> => {
+    if (!tensor) return configNumbers(config, name, outputs);
+    requireShape(tensor, [outputs]);
+    return readFloats(requireFloat(tensor));
+  };
+  return { function: kind, mean: await values(mean, "mean"), var: await values(variance, "var") };
+}
+
+function configNumbers(config: JsonObject, name: "mean" | "var", outputs: number): Float32Array {
+  const value = config[name];
+  const numbers = Array.isArray(value) ? value : typeof value === "number" ? [value] : [];
+  if (numbers.length === outputs && numbers.every((n) => typeof n === "number")) return Float32Array.from(numbers as number[]);
+  throw new ScoreheadError(
+    "ERR_CONFIG",
+    `do_normalize is true, and neither the tensor normalizer.${name} nor config.json's "${name}" gives ${outputs} numbers.`,
+  );
+}

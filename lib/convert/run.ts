@@ -1,0 +1,146 @@
+/** Converting and quantising: the public functions that write GGUF files. */
+import { randomBytes } from "node:crypto";
+import { rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { openCheckpoint } from "../checkpoint/open.ts";
+import { readJsonIfPresent } from "../checkpoint/json.ts";
+import { readTokenizer } from "../checkpoint/tokenizer.ts";
+import { ioError, ScoreheadError } from "../errors.ts";
+import { replaceFile } from "../gguf/atomic.ts";
+import { readGguf } from "../gguf/read.ts";
+import type { WritableType } from "../gguf/types.ts";
+import { writeGguf } from "../gguf/write.ts";
+import { headFromMetadata } from "../head/metadata.ts";
+import { isQuantizedType, QUANTIZED_TYPES, type QuantizedType, quantizeFile } from "../runtime/quantize.ts";
+import { type ConvertPlan, planConversion } from "./plan.ts";
+import { tensorBytes } from "./tensor-data.ts";
+
+const BASE_TYPES: Readonly<Record<"f32" | "f16" | "bf16", WritableType>> = { f32: "F32", f16: "F16", bf16: "BF16" };
+
+/** `auto` keeps the checkpoint's own type. */
+export type OutputType = "auto" | keyof typeof BASE_TYPES | QuantizedType;
+export const OUTPUT_TYPES: readonly OutputType[] = [
+  "auto",
+  ...(Object.keys(BASE_TYPES) as (keyof typeof BASE_TYPES)[]),
+  ...(Object.keys(QUANTIZED_TYPES) as QuantizedType[]),
+];
+
+/** How far a job is. `write` counts bytes of the file, `quantize` tensors. */
+export interface ConvertProgress {
+  readonly stage: "write" | "quantize";
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface ConvertOptions {
+  /** Directory of the base model, for a checkpoint without its own tokenizer or config. */
+  readonly tokenizer?: string | undefined;
+  /** Profile to use instead of the one found by name or architecture. */
+  readonly profile?: string | undefined;
+  /** Default `auto`. */
+  readonly type?: OutputType | undefined;
+  readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Plans the conversion of a checkpoint directory without writing anything.
+ * @throws what {@link convert} throws before it writes
+ */
+export async function planCheckpoint(directory: string, options: ConvertOptions = {}): Promise<ConvertPlan> {
+  checkType(options.type ?? "auto", OUTPUT_TYPES);
+  await requireDirectory(directory);
+  if (options.tokenizer !== undefined) await requireDirectory(options.tokenizer);
+  const checkpoint = await openCheckpoint(directory);
+  const tokenizerDirectory = options.tokenizer ?? directory;
+  const fallbackConfig = await readJsonIfPresent(join(tokenizerDirectory, "config.json"), "ERR_CONFIG");
+  const tokenizer = await readTokenizer(tokenizerDirectory);
+  const type = options.type ?? "auto";
+  const baseType = type in BASE_TYPES ? BASE_TYPES[type as keyof typeof BASE_TYPES] : null;
+  return planConversion(checkpoint, tokenizer, { profile: options.profile, baseType, fallbackConfig });
+}
+
+/**
+ * Converts a published checkpoint's directory to one GGUF file: backbone, tokenizer and score head.
+ *
+ * Memory use stays far below 1 GiB whatever the checkpoint's size. The same input gives the same bytes. The output
+ * appears under its name only when it is complete, replacing a file that was there; a quantised type first writes the
+ * unquantised file beside it and removes it afterwards.
+ *
+ * @param directory the checkpoint
+ * @param output the .gguf to write
+ * @returns what was done, `warnings` included
+ * @throws ERR_CHECKPOINT, ERR_CONFIG, ERR_SAFETENSORS, ERR_ZIP, ERR_PICKLE, ERR_TOKENIZER, ERR_TENSOR, ERR_HEAD,
+ *   ERR_UNSUPPORTED, ERR_NOT_FOUND, ERR_IO, ERR_QUANTIZE, ERR_ABORTED
+ */
+export async function convert(directory: string, output: string, options: ConvertOptions = {}): Promise<ConvertPlan> {
+  const plan = await planCheckpoint(directory, options);
+  const { type } = options;
+  if (!isQuantizedType(type)) {
+    await writePlan(plan, output, options);
+    return plan;
+  }
+  const target = resolve(output);
+  const base = join(dirname(target), `.${basename(target)}.${process.pid}.${randomBytes(6).toString("hex")}.base.tmp`);
+  try {
+    await writePlan(plan, base, options);
+    await quantizeTo(base, target, type, options.onProgress);
+  } finally {
+    await rm(base, { force: true });
+  }
+  return plan;
+}
+
+/**
+ * Quantises a GGUF file that carries a score head; the head stays in float32.
+ * @throws ERR_GGUF, ERR_NO_HEAD, ERR_QUANTIZE (e.g. where the input is quantised already), ERR_NOT_FOUND, ERR_IO
+ */
+export async function quantize(
+  input: string,
+  output: string,
+  options: { readonly type: QuantizedType; readonly onProgress?: ConvertOptions["onProgress"] },
+): Promise<void> {
+  checkType(options?.type, Object.keys(QUANTIZED_TYPES));
+  const file = await readGguf(input);
+  headFromMetadata(file.metadata);
+  const quantized = file.tensors.find(({ typeName }) => !["F32", "F16", "BF16"].includes(typeName));
+  if (quantized)
+    throw new ScoreheadError(
+      "ERR_QUANTIZE",
+      `${input} is quantised already (${quantized.name} is ${quantized.typeName}); doing it twice adds up the errors. ` +
+        "Start from the f32, f16 or bf16 file.",
+    );
+  await quantizeTo(input, output, options.type, options.onProgress);
+}
+
+function writePlan(plan: ConvertPlan, path: string, { onProgress, signal }: ConvertOptions): Promise<void> {
+  return writeGguf(path, plan.metadata, plan.tensors, (index) => tensorBytes(plan.tensors[index] as ConvertPlan["tensors"][0]), {
+    onProgress: (done, total) => onProgress?.({ stage: "write", done, total }),
+    ...(signal && { signal }),
+  });
+}
+
+function quantizeTo(
+  input: string,
+  output: string,
+  type: QuantizedType,
+  onProgress: ConvertOptions["onProgress"],
+): Promise<void> {
+  return replaceFile(output, (temporary) =>
+    quantizeFile(input, temporary, type, (done, total) => onProgress?.({ stage: "quantize", done, total })),
+  );
+}
+
+function checkType(type: unknown, known: readonly string[]): void {
+  if (typeof type !== "string" || !known.includes(type))
+    throw new ScoreheadError("ERR_ARGUMENT", `There is no type ${JSON.stringify(type)}; known: ${known.join(", ")}.`);
+}
+
+async function requireDirectory(path: unknown): Promise<void> {
+  if (typeof path !== "string" || path === "")
+    throw new ScoreheadError("ERR_ARGUMENT", "A checkpoint has to be named by the path of its directory.");
+  const found = await stat(path).catch((error: unknown) => {
+    throw ioError("open the checkpoint", path, error);
+  });
+  if (!found.isDirectory()) throw new ScoreheadError("ERR_CHECKPOINT", `${path} is a file; name the checkpoint's directory.`);
+}

@@ -1,0 +1,71 @@
+/** Replacing a file in one step: readers see the old file or the complete new one, never a part. */
+import { randomBytes } from "node:crypto";
+import { open, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { ScoreheadError } from "../errors.ts";
+
+/** What to do about the errors that people meet; the others speak for themselves. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOSPC: "The disk is full: free some space or name a file on another disk.",
+  EDQUOT: "The disk quota is used up: free some space or name a file on another disk.",
+  EFBIG: "The file system does not take files this large: name a file on another disk.",
+  EACCES: "The directory is not writable: name a file elsewhere.",
+  EPERM: "The directory is not writable, or another program holds the file: close it or name a file elsewhere.",
+  EROFS: "The file system is read-only: name a file elsewhere.",
+};
+
+/**
+ * Replaces the file at `path` by what `produce` writes under a temporary name in the same directory.
+ *
+ * The temporary file is synced, renamed, and its directory synced, so that a crash or power cut leaves the old file or
+ * the new one. When anything fails the temporary file is removed and `path` is untouched.
+ *
+ * @param path the file to create or replace; its directory must exist
+ * @param produce writes the whole file under the name it is given, and has closed it when its promise settles
+ * @throws ERR_NOT_FOUND without the directory, ERR_IO with a remedy, and whatever ScoreheadError `produce` throws
+ */
+export async function replaceFile(path: string, produce: (temporaryPath: string) => Promise<void>): Promise<void> {
+  const target = resolve(path);
+  const directory = dirname(target);
+  await requireReplaceable(target, directory);
+  const temporary = join(directory, `.${basename(target)}.${process.pid}.${randomBytes(6).toString("hex")}.tmp`);
+  try {
+    await produce(temporary);
+    await sync(temporary, "r+");
+    await rename(temporary, target);
+    // Windows has no handle to a directory that could be synced; NTFS journals the rename.
+    if (process.platform !== "win32") await sync(directory, "r");
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw writeError(target, cause);
+  }
+}
+
+/** Before the work, not after it: the work may be 13 GB. */
+async function requireReplaceable(target: string, directory: string): Promise<void> {
+  const [parent, existing] = await Promise.all([
+    stat(directory).catch(() => undefined),
+    stat(target).catch(() => undefined),
+  ]);
+  if (!parent?.isDirectory())
+    throw new ScoreheadError("ERR_NOT_FOUND", `Cannot write ${target}: the directory ${directory} does not exist.`);
+  if (existing?.isDirectory())
+    throw new ScoreheadError("ERR_IO", `Cannot write ${target}: it is a directory. Name a file.`);
+}
+
+async function sync(path: string, flags: "r" | "r+"): Promise<void> {
+  const handle = await open(path, flags);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** A failed system call as ERR_IO; anything else is not about the file and passes through. */
+function writeError(path: string, cause: unknown): unknown {
+  const { code, message, syscall } = cause as NodeJS.ErrnoException;
+  if (cause instanceof ScoreheadError || code === undefined || syscall === undefined) return cause;
+  const remedy = REMEDIES[code];
+  return new ScoreheadError("ERR_IO", `Cannot write ${path}: ${message}.${remedy ? ` ${remedy}` : ""}`, cause);
+}

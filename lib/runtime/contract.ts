@@ -1,0 +1,122 @@
+/**
+ * The border between TypeScript and the addon: every native function, typed once. `native/binding/addon.cc` exports
+ * exactly these names (scripts/check-exports proves it). Flat typed arrays cross, copied in before work is queued and
+ * copied out. Errors come as `Error` with a `code` of lib/errors.ts.
+ */
+
+declare const handleTag: unique symbol;
+/** A loaded model. Not to be used after `closeModel`. */
+export interface ModelHandle {
+  readonly [handleTag]: true;
+}
+
+/** Absolute paths of one llama.cpp build. */
+export interface LibrarySet {
+  readonly base: string;
+  readonly ggml: string;
+  readonly llama: string;
+  /** The folder whose CPU and GPU backends are loaded. */
+  readonly backendDirectory: string;
+  /** The release that the addon's headers come from, e.g. "0.5.0". */
+  readonly release: string;
+}
+
+export interface NativeDevice {
+  readonly name: string;
+  readonly description: string;
+  /** "CPU", "CUDA", "Vulkan", "Metal", … */
+  readonly backend: string;
+  readonly kind: "cpu" | "gpu" | "igpu" | "accel";
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface OpenModelOptions {
+  readonly path: string;
+  /** Device names; empty: the CPU alone. */
+  readonly devices: readonly string[];
+  /** Layers kept on the devices; -1: all. */
+  readonly gpuLayers: number;
+  /** Cells of the KV cache. */
+  readonly contextTokens: number;
+  /** The most tokens of one batch. */
+  readonly batchTokens: number;
+  /** The most outputs of one batch. */
+  readonly maxOutputs: number;
+  readonly threads: number;
+  /** F32 cache and exact attention, else F16. */
+  readonly kvF32: boolean;
+  /** Row-major `[headOutputs, headHiddenSize]`. */
+  readonly headWeight: Float32Array;
+  /** `[headOutputs]`, or empty. */
+  readonly headBias: Float32Array;
+  readonly headOutputs: number;
+  readonly headHiddenSize: number;
+}
+
+export interface OpenedModel {
+  readonly handle: ModelHandle;
+  readonly vocabularySize: number;
+  /** Cells of the KV cache as llama.cpp rounded them. */
+  readonly contextTokens: number;
+  readonly weightBytes: number;
+}
+
+/** What a token of a batch is wanted for. */
+export const OUTPUT = { none: 0, score: 1, scoreAndHidden: 2 } as const;
+
+/** Kinds of memory operations; each is five integers: kind, sequence, from, to, delta. Positions are [from, to). */
+export const MEMORY_OP = { remove: 0, shift: 1 } as const;
+
+/** One micro-batch, computed in one go. */
+export interface NativeBatch {
+  /** Changes to the KV cache before the batch, five integers each; `remove` of sequence -1 clears all. */
+  readonly memory: Int32Array;
+  readonly tokens: Int32Array;
+  /** One a token. */
+  readonly positions: Int32Array;
+  /** The sequence ids of all tokens, one after the other; 0 to 255. */
+  readonly sequences: Int32Array;
+  /** Tokens + 1 offsets into `sequences`. */
+  readonly sequenceOffsets: Int32Array;
+  /** An {@link OUTPUT} a token. */
+  readonly outputs: Uint8Array;
+  /** How many of the last keys that each token sees are hidden from it, itself included. */
+  readonly blindTail: number;
+}
+
+export interface NativeBatchResult {
+  /** `[tokens with an output, head outputs]`, in token order. */
+  readonly scores: Float32Array;
+  /** `[tokens with scoreAndHidden, hidden size]`, in token order. */
+  readonly hidden: Float32Array;
+  /** Graph nodes that llama.cpp went on to after the final norm; 0: the vocabulary matmul was skipped. */
+  readonly nodesAfterNorm: number;
+}
+
+export interface QuantizeOptions {
+  readonly input: string;
+  readonly output: string;
+  /** A `llama_ftype`. */
+  readonly fileType: number;
+  readonly threads: number;
+}
+
+export interface NativeAddon {
+  /** Opens the libraries, once for the process. Returns the version they report. */
+  openLibraries(libraries: LibrarySet): string;
+  /** Loads one more backend; 0 devices and the reason where it is of no use here. */
+  loadBackend(path: string): { readonly devices: number; readonly reason: string };
+  devices(): NativeDevice[];
+  cpuFeatures(): string[];
+  /** Receives llama.cpp's log of the whole process; null: silence. */
+  setLog(callback: ((level: string, text: string) => void) | null): void;
+  openModel(options: OpenModelOptions): Promise<OpenedModel>;
+  /** Sub-word ids of the text as it is: no prefix, no special tokens. */
+  tokenize(model: ModelHandle, text: string): Int32Array;
+  /** Batches of one model are computed in the order of the calls. After an error, clear the memory first. */
+  decode(model: ModelHandle, batch: NativeBatch): Promise<NativeBatchResult>;
+  /** Frees the model after the batches asked for before. */
+  closeModel(model: ModelHandle): Promise<void>;
+  quantize(options: QuantizeOptions): Promise<void>;
+}

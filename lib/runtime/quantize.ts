@@ -1,0 +1,38 @@
+/** llama.cpp's own quantiser: which types it is asked for, and its progress, which it only logs. */
+import { availableParallelism } from "node:os";
+import { subscribeLog } from "./log.ts";
+import { nativeError, openRuntime } from "./open.ts";
+
+/** The quantised types on offer, with their llama_ftype. */
+export const QUANTIZED_TYPES = { q8_0: 7, q6_k: 18, q5_k_m: 17, q4_k_m: 15, q4_0: 2 } as const;
+export type QuantizedType = keyof typeof QUANTIZED_TYPES;
+
+export function isQuantizedType(type: unknown): type is QuantizedType {
+  return typeof type === "string" && Object.hasOwn(QUANTIZED_TYPES, type);
+}
+
+/**
+ * Quantises the matrices of a GGUF file; unknown keys, the score head among them, are kept. Memory use is one slab of
+ * a tensor; the input is mapped.
+ * @param onProgress tensors done and in all
+ * @throws ERR_QUANTIZE, ERR_RUNTIME
+ */
+export async function quantizeFile(
+  input: string,
+  output: string,
+  type: QuantizedType,
+  onProgress: ((done: number, total: number) => void) | undefined,
+): Promise<void> {
+  const { addon } = openRuntime();
+  const unsubscribe = subscribeLog((_, text) => {
+    const counter = text.match(/^\[ *(\d+)\/ *(\d+)\]/);
+    if (counter) onProgress?.(Number(counter[1]), Number(counter[2]));
+  });
+  try {
+    await addon.quantize({ input, output, fileType: QUANTIZED_TYPES[type], threads: availableParallelism() });
+  } catch (error) {
+    throw nativeError(error);
+  } finally {
+    unsubscribe();
+  }
+}

@@ -1,0 +1,61 @@
+/** What a checkpoint directory contains, as one hash. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { cacheDirectory } from "../cache-directory.ts";
+import { ioError } from "../errors.ts";
+import { replaceFile } from "../gguf/atomic.ts";
+
+/** The files that converting may read. */
+const RELEVANT = /\.(json|safetensors|bin|pt|pth|model|jinja)$/;
+
+/**
+ * A hash over the names and contents of a directory's relevant files. Each file's own hash is remembered under its
+ * path, size, modification time and inode, so that 13 GB are read only when they have changed.
+ * @throws ERR_NOT_FOUND, ERR_IO
+ */
+export async function contentKey(directory: string): Promise<string> {
+  const memory = await readMemory();
+  const total = createHash("sha256");
+  let changed = false;
+  const names = await readdir(directory).catch((error: unknown) => {
+    throw ioError("list", directory, error);
+  });
+  for (const name of names.filter((name) => RELEVANT.test(name)).sort()) {
+    const path = resolve(directory, name);
+    const { size, mtimeNs, ino } = await stat(path, { bigint: true });
+    const identity = [path, size, mtimeNs, ino].join("|");
+    if (!memory[identity]) {
+      memory[identity] = await hashFile(path);
+      changed = true;
+    }
+    total.update(`${name}|${memory[identity]}\n`);
+  }
+  if (changed) await replaceFile(memoryPath(), (temporary) => writeFile(temporary, JSON.stringify(memory)));
+  return total.digest("hex");
+}
+
+async function hashFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  try {
+    await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), hash);
+  } catch (error) {
+    throw ioError("read", path, error);
+  }
+  return hash.digest("hex");
+}
+
+function memoryPath(): string {
+  return join(cacheDirectory(), "hashes.json");
+}
+
+async function readMemory(): Promise<Record<string, string>> {
+  await mkdir(cacheDirectory(), { recursive: true });
+  try {
+    return JSON.parse(await readFile(memoryPath(), "utf8")) as Record<string, string>;
+  } catch {
+    return {}; // absent or damaged: the hashes are computed again
+  }
+}

@@ -1,0 +1,54 @@
+/** What the user named → a .gguf on disk. */
+import { createHash } from "node:crypto";
+import { mkdir, stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { cacheDirectory } from "../cache-directory.ts";
+import { convert } from "../convert/run.ts";
+import { ioError, ScoreheadError } from "../errors.ts";
+import { contentKey } from "./content-key.ts";
+
+/** Goes up when the same checkpoint converts to another file, so that files of older versions are not reused. */
+const CONVERTER_VERSION = 1;
+
+export interface SourceOptions {
+  readonly tokenizer?: string | undefined;
+  readonly profile?: string | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/**
+ * The .gguf that `source` means: itself, or a checkpoint directory's conversion, which is made once and kept in the
+ * cache under the directory's content.
+ * @throws ERR_NOT_FOUND, ERR_IO, and what converting throws
+ */
+export async function resolveSource(source: string, options: SourceOptions): Promise<string> {
+  const found = await stat(source).catch((error: unknown) => {
+    throw (error as NodeJS.ErrnoException).code === "ENOENT" ? notFound(source) : ioError("open", source, error);
+  });
+  return found.isDirectory() ? convertedFile(resolve(source), options) : source;
+}
+
+function notFound(source: string): ScoreheadError {
+  return new ScoreheadError(
+    "ERR_NOT_FOUND",
+    `There is no ${source}. Name a .gguf file or a checkpoint's directory; to get one, download the repository first.`,
+  );
+}
+
+async function convertedFile(directory: string, { tokenizer, profile, onWarning }: SourceOptions): Promise<string> {
+  const parts = [
+    CONVERTER_VERSION,
+    basename(directory),
+    profile ?? "",
+    await contentKey(directory),
+    tokenizer === undefined ? "" : await contentKey(tokenizer),
+  ];
+  const key = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 16);
+  const folder = cacheDirectory("converted");
+  const path = join(folder, `${basename(directory)}.${key}.gguf`);
+  if (await stat(path).catch(() => null)) return path;
+  await mkdir(folder, { recursive: true });
+  const { warnings } = await convert(directory, path, { tokenizer, profile });
+  for (const warning of warnings) onWarning?.(warning);
+  return path;
+}

@@ -1,0 +1,76 @@
+#include "arguments.h"
+
+namespace scorehead {
+namespace {
+
+[[noreturn]] void refuse(Napi::Env env, const std::string& what, const char* type) {
+  throw coded_error(env, "ERR_INTERNAL", what + " has to be " + type + ".");
+}
+
+template <typename Array>
+Array typed_array(const Napi::Object& object, const char* name, napi_typedarray_type type, const char* type_name) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) refuse(object.Env(), name, type_name);
+  return value.As<Array>();
+}
+
+}  // namespace
+
+std::string get_string(const Napi::Object& object, const char* name) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsString()) refuse(object.Env(), name, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+bool get_bool(const Napi::Object& object, const char* name) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsBoolean()) refuse(object.Env(), name, "a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
+int32_t get_int(const Napi::Object& object, const char* name) {
+  Napi::Value value = object.Get(name);
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0.5;
+  if (number != static_cast<double>(static_cast<int32_t>(number))) refuse(object.Env(), name, "a 32-bit integer");
+  return static_cast<int32_t>(number);
+}
+
+std::vector<std::string> get_strings(const Napi::Object& object, const char* name) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsArray()) refuse(object.Env(), name, "an array of strings");
+  const auto array = value.As<Napi::Array>();
+  std::vector<std::string> out;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    Napi::Value element = array.Get(i);
+    if (!element.IsString()) refuse(object.Env(), name, "an array of strings");
+    out.push_back(element.As<Napi::String>().Utf8Value());
+  }
+  return out;
+}
+
+std::vector<float> get_floats(const Napi::Object& object, const char* name) {
+  const auto array = typed_array<Napi::Float32Array>(object, name, napi_float32_array, "a Float32Array");
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+std::vector<int32_t> get_ints(const Napi::Object& object, const char* name) {
+  const auto array = typed_array<Napi::Int32Array>(object, name, napi_int32_array, "an Int32Array");
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+std::vector<uint8_t> get_bytes(const Napi::Object& object, const char* name) {
+  const auto array = typed_array<Napi::Uint8Array>(object, name, napi_uint8_array, "a Uint8Array");
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+Napi::Object object_at(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsObject()) refuse(info.Env(), "Argument " + std::to_string(index + 1), "an object");
+  return info[index].As<Napi::Object>();
+}
+
+std::string string_at(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsString()) refuse(info.Env(), "Argument " + std::to_string(index + 1), "a string");
+  return info[index].As<Napi::String>().Utf8Value();
+}
+
+}  // namespace scorehead

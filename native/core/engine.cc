@@ -1,0 +1,240 @@
+#include "engine.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "error.h"
+#include "log.h"
+
+namespace scorehead {
+namespace {
+
+std::string with_log(const std::string& message, const LogCapture& log) {
+  return log.text().empty() ? message : message + " llama.cpp says: " + log.text();
+}
+
+// scorehead puts the space prefix itself, before the stretches of text where the checkpoint's tokenizer has it.
+llama_model_kv_override no_space_prefix() {
+  llama_model_kv_override override_ = {};
+  override_.tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
+  std::strncpy(override_.key, "tokenizer.ggml.add_space_prefix", sizeof(override_.key) - 1);
+  override_.val_bool = false;
+  return override_;
+}
+
+void require_finite(const std::vector<float>& values, size_t width, const char* what) {
+  for (size_t i = 0; i < values.size(); i++)
+    if (!std::isfinite(values[i]))
+      throw Error("ERR_NON_FINITE", std::string("A ") + what + " is NaN or infinite (output " + std::to_string(i / width) +
+                                        " of the batch, element " + std::to_string(i % width) +
+                                        "). The weights overflow at this precision; try another weight or KV type.");
+}
+
+}  // namespace
+
+Engine::Engine(EngineOptions options, const std::atomic<bool>& cancelled)
+    : options_(std::move(options)), cancelled_(cancelled) {
+  try {
+    open_model();
+    open_context();
+  } catch (...) {
+    if (model_) llama().llama_model_free(model_);
+    throw;
+  }
+}
+
+Engine::~Engine() {
+  llama().llama_free(context_);
+  llama().llama_model_free(model_);
+}
+
+void Engine::open_model() {
+  const LlamaApi& api = llama();
+  std::vector<ggml_backend_dev_t> devices;
+  for (const std::string& name : options_.devices) {
+    ggml_backend_dev_t device = api.ggml_backend_dev_by_name(name.c_str());
+    if (!device) throw Error("ERR_DEVICE", "There is no device named " + name + "; `scorehead doctor` lists them.");
+    devices.push_back(device);
+  }
+  devices.push_back(nullptr);
+  const llama_model_kv_override overrides[] = {no_space_prefix(), {}};
+
+  llama_model_params params = api.llama_model_default_params();
+  params.devices = devices.data();
+  params.n_gpu_layers = options_.devices.empty() ? 0 : options_.gpu_layers;
+  params.kv_overrides = overrides;
+  params.progress_callback = [](float, void* cancelled) {
+    return !static_cast<const std::atomic<bool>*>(cancelled)->load();
+  };
+  params.progress_callback_user_data = const_cast<std::atomic<bool>*>(&cancelled_);
+
+  const LogCapture log;
+  model_ = api.llama_model_load_from_file(options_.path.c_str(), params);
+  if (cancelled_) throw Error("ERR_ABORTED", "Loading " + options_.path + " was aborted.");
+  if (!model_) throw Error("ERR_LOAD", with_log("llama.cpp cannot load " + options_.path + ".", log));
+  vocabulary_ = api.llama_model_get_vocab(model_);
+  vocabulary_size_ = api.llama_vocab_n_tokens(vocabulary_);
+
+  const size_t width = api.llama_model_n_embd(model_);
+  if (width != options_.head.hidden_size)
+    throw Error("ERR_HEAD", "The head is " + std::to_string(options_.head.hidden_size) +
+                                " wide and the backbone's hidden state " + std::to_string(width) + ": " + options_.path +
+                                " was put together from two models.");
+  if (api.llama_model_has_encoder(model_) || api.llama_model_is_recurrent(model_))
+    throw Error("ERR_UNSUPPORTED", options_.path + " is not a decoder-only transformer.");
+}
+
+void Engine::open_context() {
+  const LlamaApi& api = llama();
+  const bool cpu = options_.devices.empty();
+  llama_context_params params = api.llama_context_default_params();
+  params.n_ctx = options_.context_tokens;
+  // One micro-batch a call, so that the caller can stop between two.
+  params.n_batch = params.n_ubatch = options_.batch_tokens;
+  params.n_outputs_max = options_.max_outputs;
+  params.n_outputs_max_per_seq = options_.max_outputs;
+  // With a unified cache llama.cpp takes all sequence ids all the same, and reserves logits for one only.
+  params.n_seq_max = 1;
+  params.kv_unified = true;
+  params.n_threads = params.n_threads_batch = options_.threads;
+  params.type_k = params.type_v = options_.kv_f32 ? GGML_TYPE_F32 : GGML_TYPE_F16;
+  // Fused attention would cast an F32 cache to F16.
+  params.flash_attn_type = options_.kv_f32 ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
+  params.embeddings = false;
+  // Offloaded operations would put the vocabulary matmul into a graph split of its own, where it is not skipped.
+  params.op_offload = !cpu;
+  params.offload_kqv = !cpu;
+  params.cb_eval = GraphObserver::on_node;
+  params.cb_eval_user_data = &observer_;
+  params.abort_callback = [](void* cancelled) { return static_cast<const std::atomic<bool>*>(cancelled)->load(); };
+  params.abort_callback_data = const_cast<std::atomic<bool>*>(&cancelled_);
+
+  const LogCapture log;
+  context_ = api.llama_init_from_model(model_, params);
+  if (!context_)
+    throw Error("ERR_MEMORY", with_log("llama.cpp cannot set up a context of " + std::to_string(options_.context_tokens) +
+                                           " tokens; a smaller `context` needs less memory.",
+                                       log));
+}
+
+EngineInfo Engine::info() const {
+  return {static_cast<size_t>(vocabulary_size_), llama().llama_n_ctx(context_), llama().llama_model_size(model_)};
+}
+
+std::vector<int32_t> Engine::tokenize(const std::string& text) const {
+  // A sub-word model never makes more tokens than there are bytes.
+  std::vector<int32_t> ids(text.size() + 1);
+  const int32_t count = llama().llama_tokenize(vocabulary_, text.data(), static_cast<int32_t>(text.size()), ids.data(),
+                                               static_cast<int32_t>(ids.size()), false, false);
+  if (count < 0) throw Error("ERR_INTERNAL", "llama.cpp needs more room for the tokens than the text has bytes.");
+  ids.resize(count);
+  return ids;
+}
+
+// llama.cpp asserts, and so ends the process, on much of what is refused here.
+void Engine::check(const Batch& batch) const {
+  const auto broken = [](const std::string& rule) { return Error("ERR_INTERNAL", "A batch breaks a rule: " + rule + "."); };
+  const size_t n = batch.tokens.size();
+  if (n == 0 || n > options_.batch_tokens) throw broken("it has 1 to " + std::to_string(options_.batch_tokens) + " tokens");
+  if (batch.positions.size() != n || batch.outputs.size() != n || batch.sequence_offsets.size() != n + 1)
+    throw broken("its arrays have one entry a token");
+  if (batch.sequence_offsets[0] != 0 || batch.sequence_offsets[n] != static_cast<int32_t>(batch.sequences.size()))
+    throw broken("sequence offsets run from 0 to the number of sequence ids");
+  size_t outputs = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (batch.tokens[i] < 0 || batch.tokens[i] >= vocabulary_size_)
+      throw Error("ERR_TOKEN", "Token id " + std::to_string(batch.tokens[i]) + " is not in the vocabulary of " +
+                                   std::to_string(vocabulary_size_) + ".");
+    if (batch.positions[i] < 0) throw broken("positions are not negative");
+    if (batch.sequence_offsets[i + 1] <= batch.sequence_offsets[i]) throw broken("each token has a sequence");
+    if (batch.outputs[i] > static_cast<uint8_t>(Output::score_and_hidden)) throw broken("outputs are 0, 1 or 2");
+    outputs += batch.outputs[i] != static_cast<uint8_t>(Output::none);
+  }
+  const auto ids = static_cast<int32_t>(llama().llama_max_parallel_sequences());
+  for (int32_t id : batch.sequences)
+    if (id < 0 || id >= ids) throw broken("sequence ids are 0 to " + std::to_string(ids - 1));
+  if (outputs > options_.max_outputs) throw broken("it has at most " + std::to_string(options_.max_outputs) + " outputs");
+  if (batch.blind_tail < 0) throw broken("the blind tail is not negative");
+}
+
+void Engine::apply(const MemoryOp& op) {
+  const LlamaApi& api = llama();
+  llama_memory_t memory = api.llama_get_memory(context_);
+  switch (op.kind) {
+    case MemoryOp::Kind::remove:
+      if (op.sequence < 0) return api.llama_memory_clear(memory, false);
+      if (!api.llama_memory_seq_rm(memory, op.sequence, op.from, op.to))
+        throw Error("ERR_INTERNAL", "llama.cpp cannot drop part of sequence " + std::to_string(op.sequence) + ".");
+      return;
+    case MemoryOp::Kind::shift:
+      if (!api.llama_memory_can_shift(memory))
+        throw Error("ERR_UNSUPPORTED", "This architecture's cache cannot move positions, which the card reading needs.");
+      return api.llama_memory_seq_add(memory, op.sequence, op.from, op.to, op.delta);
+  }
+  throw Error("ERR_INTERNAL", "There is no such memory operation.");
+}
+
+BatchResult Engine::decode(const Batch& batch) {
+  check(batch);
+  for (const MemoryOp& op : batch.memory) apply(op);
+
+  const size_t n = batch.tokens.size(), width = options_.head.hidden_size;
+  std::vector<int32_t> sequence_counts(n);
+  std::vector<llama_seq_id*> sequence_ids(n);
+  std::vector<int8_t> wanted(n);
+  for (size_t i = 0; i < n; i++) {
+    sequence_counts[i] = batch.sequence_offsets[i + 1] - batch.sequence_offsets[i];
+    sequence_ids[i] = const_cast<int32_t*>(batch.sequences.data()) + batch.sequence_offsets[i];
+    wanted[i] = batch.outputs[i] != static_cast<uint8_t>(Output::none);
+  }
+  llama_batch raw = {static_cast<int32_t>(n),
+                     const_cast<int32_t*>(batch.tokens.data()),
+                     nullptr,
+                     const_cast<int32_t*>(batch.positions.data()),
+                     sequence_counts.data(),
+                     sequence_ids.data(),
+                     wanted.data()};
+
+  observer_.begin(width, batch.blind_tail, n);
+  const LogCapture log;
+  const int32_t status = llama().llama_decode(context_, raw);
+  if (status == 1) throw Error("ERR_MEMORY", "The KV cache has no room for the batch.");
+  if (status == 2 || cancelled_) throw Error("ERR_CLOSED", "The model was closed while it computed.");
+  if (status != 0) throw Error(status == -1 ? "ERR_INTERNAL" : "ERR_DECODE", with_log("llama_decode failed.", log));
+  if (!observer_.failure().empty()) throw Error("ERR_DECODE", "Reading the graph failed: " + observer_.failure() + ".");
+
+  BatchResult result;
+  const std::vector<float>& hidden = observer_.hidden();
+  size_t outputs = 0;
+  for (int8_t flag : wanted) outputs += flag;
+  if (hidden.size() != outputs * width)
+    throw Error("ERR_INTERNAL", "The graph gave " + std::to_string(hidden.size() / width) + " hidden states for " +
+                                    std::to_string(outputs) + " outputs.");
+  require_finite(hidden, width, "hidden state");
+  result.scores.resize(outputs * options_.head.outputs);
+  options_.head.apply(hidden.data(), outputs, result.scores.data());
+  require_finite(result.scores, options_.head.outputs, "score");
+  size_t row = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (!wanted[i]) continue;
+    if (batch.outputs[i] == static_cast<uint8_t>(Output::score_and_hidden))
+      result.hidden.insert(result.hidden.end(), hidden.begin() + row * width, hidden.begin() + (row + 1) * width);
+    row++;
+  }
+  result.nodes_after_norm = observer_.nodes_after_norm();
+  return result;
+}
+
+void quantize(const std::string& input, const std::string& output, int32_t file_type, int32_t threads) {
+  const LlamaApi& api = llama();
+  llama_model_quantize_params params = api.llama_model_quantize_default_params();
+  params.ftype = static_cast<enum llama_ftype>(file_type);
+  params.nthread = threads;
+  // The default of 8 GiB would hold a whole tensor and its F32 copy.
+  params.max_buf_size = size_t(64) << 20;
+  const LogCapture log;
+  if (api.llama_model_quantize(input.c_str(), output.c_str(), &params) != 0)
+    throw Error("ERR_QUANTIZE", with_log("llama.cpp cannot quantise " + input + ".", log));
+}
+
+}  // namespace scorehead

@@ -1,0 +1,97 @@
+// One loaded model with its context and head: tokens in, hidden states and scores out. Not thread-safe, except for
+// tokenize() and cancel().
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph_observer.h"
+#include "head.h"
+
+namespace scorehead {
+
+struct EngineOptions {
+  std::string path;
+  std::vector<std::string> devices;  // names; empty: the CPU alone
+  int32_t gpu_layers = -1;           // -1: all
+  uint32_t context_tokens = 0;       // cells of the KV cache
+  uint32_t batch_tokens = 0;         // the most tokens of one decode(), computed as one micro-batch
+  uint32_t max_outputs = 0;          // the most outputs of one decode()
+  int32_t threads = 1;
+  bool kv_f32 = false;  // F32 cache and exact attention; else F16, with fused attention where the device has it
+  Head head;
+};
+
+struct EngineInfo {
+  size_t vocabulary_size;
+  uint32_t context_tokens;
+  uint64_t weight_bytes;
+};
+
+// A change to the KV cache before a batch is computed. Positions [from, to); -1: from the start, to the end.
+struct MemoryOp {
+  enum class Kind : int32_t { remove = 0, shift = 1 };
+  Kind kind;
+  int32_t sequence;  // remove: -1 clears everything
+  int32_t from, to;
+  int32_t delta;  // shift: added to the positions
+};
+
+// What an output of a batch is wanted for.
+enum class Output : uint8_t { none = 0, score = 1, score_and_hidden = 2 };
+
+struct Batch {
+  std::vector<MemoryOp> memory;
+  std::vector<int32_t> tokens;
+  std::vector<int32_t> positions;         // one a token
+  std::vector<int32_t> sequences;         // ids of all tokens, one after the other
+  std::vector<int32_t> sequence_offsets;  // tokens + 1 offsets into `sequences`
+  std::vector<uint8_t> outputs;           // an Output a token
+  int32_t blind_tail = 0;                 // see GraphObserver::begin
+};
+
+struct BatchResult {
+  std::vector<float> scores;  // [tokens whose output is not none, head outputs], in token order
+  std::vector<float> hidden;  // [tokens whose output is score_and_hidden, hidden size], in token order
+  uint64_t nodes_after_norm;
+};
+
+class Engine {
+ public:
+  // Loads the model. Throws ERR_LOAD, ERR_MEMORY, ERR_HEAD, ERR_DEVICE, or ERR_ABORTED after cancel().
+  Engine(EngineOptions options, const std::atomic<bool>& cancelled);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  EngineInfo info() const;
+
+  // Sub-word ids of the text as it is: no prefix, no BOS, no special tokens.
+  std::vector<int32_t> tokenize(const std::string& text) const;
+
+  // Computes one batch. After an error the cache's content is undefined: begin the next batch with a clear.
+  BatchResult decode(const Batch& batch);
+
+ private:
+  void open_model();
+  void open_context();
+  void check(const Batch& batch) const;
+  void apply(const MemoryOp& op);
+
+  EngineOptions options_;
+  const std::atomic<bool>& cancelled_;
+  llama_model* model_ = nullptr;
+  llama_context* context_ = nullptr;
+  const llama_vocab* vocabulary_ = nullptr;
+  int32_t vocabulary_size_ = 0;
+  GraphObserver observer_;
+};
+
+// Quantises a GGUF file with llama.cpp's own quantiser; unknown keys, the head among them, are kept.
+// `file_type` is a llama_ftype. Throws ERR_QUANTIZE.
+void quantize(const std::string& input, const std::string& output, int32_t file_type, int32_t threads);
+
+}  // namespace scorehead

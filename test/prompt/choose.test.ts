@@ -1,0 +1,152 @@
+/** Which profile a checkpoint gets, by what is known about it. */
+import { describe, expect, it } from "vitest";
+import { type ErrorCode, isScoreheadError } from "../../lib/errors.ts";
+import { chooseProfile } from "../../lib/prompt/choose.ts";
+
+const ALL = "beaver-reward, beaver-cost, starling, dpa";
+
+/** An error of `code` whose message has all of `parts`. */
+function refusal(code: string, ...parts: readonly string[]): unknown {
+  const hasAll = (error: unknown) =>
+    isScoreheadError(error, code as ErrorCode) && parts.every((part) => error.message.includes(part));
+  return expect.toSatisfy(hasAll, `is ${code} with ${parts.join(", ")}`);
+}
+
+describe("by repository or directory name", () => {
+  it.each([
+    ["PKU-Alignment/beaver-7b-v1.0-cost", "beaver-cost"],
+    ["PKU-Alignment/beaver-7b-v1.0-reward", "beaver-reward"],
+    ["PKU-Alignment/beaver-7b-v2.0-cost", "beaver-cost"],
+    ["PKU-Alignment/beaver-7b-v3.0-reward", "beaver-reward"],
+    ["PKU-Alignment/beaver-7b-unified-cost", "beaver-cost"],
+    ["PKU-Alignment/beaver-7b-unified-reward", "beaver-reward"],
+    ["./checkpoints/beaver-cost/", "beaver-cost"],
+    ["C:\\models\\Beaver-7B-v1.0-COST", "beaver-cost"],
+    ["beaver_7b_cost_copy", "beaver-cost"],
+    ["models--PKU-Alignment--beaver-7b-v1.0-cost", "beaver-cost"],
+    ["/cache/models--PKU-Alignment--beaver-7b-v1.0-cost/snapshots/0a1b2c", "beaver-cost"],
+    ["berkeley-nest/Starling-RM-7B-alpha", "starling"],
+    ["starling", "starling"],
+    ["starling-rm", "starling"],
+    ["models--berkeley-nest--Starling-RM-7B-alpha", "starling"],
+    ["RLHFlow/RewardModel-Mistral-7B-for-DPA-v1", "dpa"],
+    ["dpa", "dpa"],
+    ["my_dpa.v2", "dpa"],
+  ])("%s is %s", (repository, name) => {
+    const choice = chooseProfile({ repository });
+    expect(choice.profile.name).toBe(name);
+    expect(choice.warnings).toEqual([]);
+  });
+
+  it.each([
+    "sandpaper",
+    "dpa2",
+    "beavers-cost",
+    "beaver-7b-v1.0",
+    "beaver-7b-costs",
+    "beaver-reward-vs-cost",
+    "berkeley-nest/Starling-LM-7B-alpha",
+    "berkeley-nest/Starling-RM-34B",
+    "starlings",
+    "/home/dpa/starling/model",
+    "",
+  ])("%j is none of them", (repository) => {
+    expect(() => chooseProfile({ repository })).toThrow(refusal("ERR_UNSUPPORTED", ALL, "--profile"));
+  });
+
+  it("does not follow beaver v1.0-cost's score_type, which says reward", () => {
+    const choice = chooseProfile({
+      repository: "PKU-Alignment/beaver-7b-v1.0-cost",
+      architecture: "LlamaForScore",
+      scoreType: "reward",
+    });
+    expect(choice.profile.name).toBe("beaver-cost");
+    expect(choice.warnings).toEqual([]);
+  });
+
+  it("warns where a reward model's score_type says cost", () => {
+    const choice = chooseProfile({ repository: "beaver-reward", architecture: "LlamaForScore", scoreType: "cost" });
+    expect(choice.profile.name).toBe("beaver-reward");
+    expect(choice.warnings).toEqual([expect.stringContaining('score_type "cost"')]);
+  });
+
+  it("takes Starling with the base model's config", () => {
+    const choice = chooseProfile({ repository: "starling", architecture: "LlamaForCausalLM" });
+    expect(choice.profile.name).toBe("starling");
+    expect(choice.warnings).toEqual([]);
+  });
+});
+
+describe("by architecture", () => {
+  it("MistralForAttributePrediction is dpa", () => {
+    const choice = chooseProfile({ repository: "my-model", architecture: "MistralForAttributePrediction" });
+    expect(choice.profile.name).toBe("dpa");
+    expect(choice.warnings).toEqual([]);
+  });
+
+  it.each([
+    ["LlamaForScore", "cost", "beaver-cost"],
+    ["LlamaForScore", "reward", "beaver-reward"],
+    ["LlamaModelForScore", "cost", "beaver-cost"],
+  ])("%s with score_type %s is %s, with a warning", (architecture, scoreType, name) => {
+    const choice = chooseProfile({ repository: "beaver-normalized", architecture, scoreType });
+    expect(choice.profile.name).toBe(name);
+    expect(choice.warnings).toEqual([expect.stringContaining(`"${scoreType}"`)]);
+  });
+
+  it.each([
+    [undefined, "is missing"],
+    ["harm", 'is "harm"'],
+    [null, "is null"],
+  ])("LlamaForScore with score_type %j is an error with the remedy", (scoreType, found) => {
+    expect(() => chooseProfile({ architecture: "LlamaForScore", scoreType })).toThrow(
+      refusal("ERR_CONFIG", found, "--profile"),
+    );
+  });
+
+  it.each(["GPTRewardModel", "LlamaForCausalLM", "LlamaForSequenceClassification", undefined])(
+    "%s names no family",
+    (architecture) => {
+      expect(() => chooseProfile({ repository: "my-model", architecture })).toThrow(
+        refusal("ERR_UNSUPPORTED", "my-model", ALL),
+      );
+    },
+  );
+});
+
+describe("a name against the architecture", () => {
+  it("loses to an architecture that belongs to one family, with a warning", () => {
+    const dpa = chooseProfile({ repository: "beaver-cost", architecture: "MistralForAttributePrediction" });
+    expect(dpa.profile.name).toBe("dpa");
+    expect(dpa.warnings).toEqual([expect.stringContaining("says beaver-cost, but its architecture is Mistral")]);
+
+    const beaver = chooseProfile({ repository: "starling", architecture: "LlamaForScore", scoreType: "cost" });
+    expect(beaver.profile.name).toBe("beaver-cost");
+    expect(beaver.warnings).toHaveLength(2);
+  });
+
+  it("is refused where the architecture belongs to none", () => {
+    const architecture = "LlamaForSequenceClassification";
+    expect(() => chooseProfile({ repository: "beaver-cost", architecture })).toThrow(
+      refusal("ERR_UNSUPPORTED", architecture, "beaver-cost", "--profile"),
+    );
+  });
+});
+
+describe("by the user's word", () => {
+  it("goes before name and architecture", () => {
+    const choice = chooseProfile({ profileName: "starling", repository: "dpa", architecture: "GPTRewardModel" });
+    expect(choice.profile.name).toBe("starling");
+    expect(choice.warnings).toEqual([]);
+  });
+
+  it("warns where the architecture is another", () => {
+    const choice = chooseProfile({ profileName: "beaver-reward", architecture: "Qwen2ForSequenceClassification" });
+    expect(choice.profile.name).toBe("beaver-reward");
+    expect(choice.warnings).toEqual([expect.stringContaining("Qwen2ForSequenceClassification")]);
+  });
+
+  it("is refused where it names nothing", () => {
+    expect(() => chooseProfile({ profileName: "beaver" })).toThrow(refusal("ERR_ARGUMENT", '"beaver"', ALL));
+  });
+});
