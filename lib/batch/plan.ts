@@ -30,7 +30,8 @@ function* planRow(index: number, row: Row, limits: BatchLimits): Generator<Plann
   const card = typeof row.read === "number" ? null : row.read;
   const gap = card ? card.position - row.tokens.length : 0;
   // The placeholder takes the position after the text, because a sequence's positions have to be continuous.
-  if (card && gap > 0) tokens.push({ id: card.token, position: row.tokens.length, output: OUTPUT.none, index: OUTSIDE_TEXT });
+  if (card && gap > 0)
+    tokens.push({ id: card.token, position: row.tokens.length, output: OUTPUT.none, index: OUTSIDE_TEXT });
   let memory = CLEAR;
   for (const chunk of chunks(tokens, limits)) {
     yield microBatch(index, chunk, memory, 0);

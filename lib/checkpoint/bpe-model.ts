@@ -14,6 +14,8 @@ export interface BpeModel {
   readonly scores: number[];
   readonly kinds: TokenKind[];
   readonly unkId: number | null;
+  /** -(rank of the first merge that produces `token`); null where none does. */
+  readonly mergeScore: (token: string) => number | null;
   /** Throws where llama.cpp would merge two pieces that the merges do not list. */
   readonly requireAllMergesListed: (addedTokens: readonly AddedToken[]) => void;
 }
@@ -42,14 +44,17 @@ export function readBpeModel(model: unknown, fail: TokenizerFail): BpeModel {
     if (bytes.has(token)) return "byte";
     return id === unkId ? "unknown" : "normal";
   });
-  // SentencePiece merges the pair whose product scores highest, BPE the pair that comes first in the list. A token that
-  // no merge produces is either a character or unreachable; nothing looks its score up, and last place is harmless.
-  const scores = tokens.map((token, id) => {
-    if (kinds[id] !== "normal") return 0;
-    return -(products.get(token)?.rank ?? products.size);
-  });
+  // SentencePiece merges the pair whose product scores highest, BPE the pair that comes first in the list.
+  const mergeScore = (token: string) => {
+    const product = products.get(token);
+    return product === undefined ? null : 0 - product.rank;
+  };
+  // A normal token that no merge produces is a character or unreachable. llama.cpp looks at the score of a joined pair
+  // only, so this one is never looked at; last place would be harmless even if it were.
+  const last = 0 - MAX_MERGES;
+  const scores = tokens.map((token, id) => mergeScore(token) ?? (kinds[id] === "normal" ? last : 0));
   const requireAllMergesListed = (added: readonly AddedToken[]) => requireListed(tokens, ids, products, added, fail);
-  return { ids, tokens, scores, kinds, unkId, requireAllMergesListed };
+  return { ids, tokens, scores, kinds, unkId, mergeScore, requireAllMergesListed };
 }
 
 function requireKnownFields(model: Readonly<Record<string, unknown>>, fail: TokenizerFail): void {
@@ -59,7 +64,8 @@ function requireKnownFields(model: Readonly<Record<string, unknown>>, fail: Toke
     throw fail(`model.byte_fallback is ${JSON.stringify(byte_fallback)}, not true (a byte-level BPE?)`);
   // dropout, continuing_subword_prefix, end_of_word_suffix, ignore_merges and whatever is still to come.
   for (const [field, value] of Object.entries(others))
-    if (value !== null && value !== false && value !== "") throw fail(`model.${field} is set (${JSON.stringify(value)})`);
+    if (value !== null && value !== false && value !== "")
+      throw fail(`model.${field} is set (${JSON.stringify(value)})`);
 }
 
 /** Token to id, in the order of ids. */
@@ -69,7 +75,9 @@ function vocabularyOf(vocab: unknown, fail: TokenizerFail): Map<string, number> 
   if (entries.length === 0) throw fail("model.vocab is empty");
   for (const [expected, [token, id]] of entries.entries())
     if (id !== expected)
-      throw fail(`model.vocab has a hole or a duplicate at id ${expected} (${JSON.stringify(token)} has ${JSON.stringify(id)})`);
+      throw fail(
+        `model.vocab has a hole or a duplicate at id ${expected} (${JSON.stringify(token)} has ${JSON.stringify(id)})`,
+      );
   return new Map(entries as [string, number][]);
 }
 
@@ -82,7 +90,8 @@ function productsOf(merges: unknown, ids: ReadonlyMap<string, number>, fail: Tok
     const [left, right] = pairOf(merge, rank, fail);
     const token = left + right;
     for (const part of [left, right, token])
-      if (!ids.has(part)) throw fail(`merge ${rank} needs the token ${JSON.stringify(part)}, which is not in the vocabulary`);
+      if (!ids.has(part))
+        throw fail(`merge ${rank} needs the token ${JSON.stringify(part)}, which is not in the vocabulary`);
     const product = products.get(token) ?? { rank, splits: new Set<number>() };
     product.splits.add(left.length);
     products.set(token, product);

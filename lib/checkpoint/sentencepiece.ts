@@ -4,12 +4,11 @@ import type { AddedToken } from "../tokens/types.ts";
 import {
   requireByteTokens,
   requireUnicode,
-  type RoleIds,
   type TokenizerDefinition,
   type TokenizerFail,
   tokenizerFail,
 } from "./tokenizer-definition.ts";
-import type { TokenKind } from "./types.ts";
+import type { JsonObject, TokenKind } from "./types.ts";
 
 /** `TrainerSpec.ModelType`, by number. */
 const MODEL_TYPES = ["", "UNIGRAM", "BPE", "WORD", "CHAR"] as const;
@@ -39,11 +38,11 @@ interface ModelProto {
 /**
  * The tokenizer that `bytes`, the content of the tokenizer.model at `path`, defines. Its scores are the pieces' own.
  *
- * @param legacy transformers' `legacy` setting: true encodes every stretch between special tokens on its own, each with
- *   its prefix; false puts the prefix before the text only
+ * @param settings tokenizer_config.json's: `legacy` (default true) gives every stretch between special tokens a space
+ *   prefix, else only the text's beginning has one; `add_prefix_space: false` none at all
  * @throws ERR_TOKENIZER naming what is malformed or unknown
  */
-export function parseSentencePiece(path: string, bytes: Uint8Array, legacy: boolean): TokenizerDefinition {
+export function parseSentencePiece(path: string, bytes: Uint8Array, settings: JsonObject): TokenizerDefinition {
   const fail = tokenizerFail(path);
   const { pieces, trainer, normalizer } = decode(bytes, fail);
   if (trainer.modelType !== 2)
@@ -62,19 +61,29 @@ export function parseSentencePiece(path: string, bytes: Uint8Array, legacy: bool
   const ids = idsOf(tokens, fail);
   requireByteTokens(ids, fail);
   requireUnicode(tokens, fail);
-  const [unkId = null, bosId = null, eosId = null, padId = null] = trainer.roles.map((id) => (id in tokens ? id : null));
+  const [unkId = null, bosId = null, eosId = null, padId = null] = trainer.roles.map((id) =>
+    id in tokens ? id : null,
+  );
   return {
     file: "tokenizer.model",
     tokens,
     scores: pieces.map(({ score }, id) => (kinds[id] === "normal" ? score : 0)),
     kinds,
     addedTokens: addedTokensOf(tokens, kinds),
-    spacePrefix: normalizer.addDummyPrefix ? (legacy ? "each" : "first") : "none",
+    spacePrefix: prefixOf(normalizer.addDummyPrefix, settings),
     // LlamaTokenizer's defaults: add_bos_token true, add_eos_token false.
     prefixId: bosId,
     suffixId: null,
-    roles: { unkId, bosId, eosId, padId } satisfies RoleIds,
+    roles: { unkId, bosId, eosId, padId },
   };
+}
+
+function prefixOf(
+  addDummyPrefix: boolean,
+  { legacy, add_prefix_space }: JsonObject,
+): TokenizerDefinition["spacePrefix"] {
+  if (!addDummyPrefix || add_prefix_space === false) return "none";
+  return legacy === false ? "first" : "each";
 }
 
 /** SentencePiece matches its control and user-defined symbols in the raw text, as transformers does. */

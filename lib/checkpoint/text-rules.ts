@@ -32,7 +32,8 @@ export function spacePrefixOf(
     if (isDeepStrictEqual(steps, [PREPEND, REPLACE])) return "each";
     throw fail(`normalizer is unknown: ${brief(normalizer)}`);
   }
-  if (steps.length > 0) throw fail(`normalizer and pre_tokenizer are both set: ${brief(normalizer)}, ${brief(preTokenizer)}`);
+  if (steps.length > 0)
+    throw fail(`normalizer and pre_tokenizer are both set: ${brief(normalizer)}, ${brief(preTokenizer)}`);
   return metaspacePrefix(preTokenizer, addedTokens, fail);
 }
 
@@ -61,13 +62,16 @@ function metaspacePrefix(
   // Splitting before every "▁" keeps merges within words, which SentencePiece's do not respect.
   if (split !== false) throw fail(`pre_tokenizer.split is ${JSON.stringify(split ?? true)}, not false`);
   const scheme = prepend_scheme ?? (add_prefix_space === false ? "never" : "always");
-  if (add_prefix_space === (scheme === "never")) throw fail("pre_tokenizer.add_prefix_space contradicts prepend_scheme");
+  if (add_prefix_space === (scheme === "never"))
+    throw fail("pre_tokenizer.add_prefix_space contradicts prepend_scheme");
   if (scheme === "first") return "first";
   if (scheme !== "never") throw fail(`pre_tokenizer.prepend_scheme is ${JSON.stringify(scheme)}`);
   // "none" replaces spaces before normalised tokens are looked for, Metaspace after.
   const normalized = addedTokens.find((token) => token.normalized);
   if (normalized !== undefined)
-    throw fail(`pre_tokenizer.prepend_scheme is "never" beside the normalized token ${JSON.stringify(normalized.content)}`);
+    throw fail(
+      `pre_tokenizer.prepend_scheme is "never" beside the normalized token ${JSON.stringify(normalized.content)}`,
+    );
   return "none";
 }
 
@@ -88,7 +92,8 @@ export function templateOf(
     if (item === undefined) return null;
     const name = isObject(item) && isObject(item.SpecialToken) ? item.SpecialToken.id : undefined;
     const entry = isObject(specialTokens) && typeof name === "string" ? specialTokens[name] : undefined;
-    if (!isObject(entry) || typeof name !== "string") throw fail(`post_processor.single has an unknown item: ${brief(item)}`);
+    if (!isObject(entry) || typeof name !== "string")
+      throw fail(`post_processor.single has an unknown item: ${brief(item)}`);
     const id = ids.get(name);
     if (id === undefined || !isDeepStrictEqual(entry.ids, [id]))
       throw fail(`post_processor.special_tokens[${JSON.stringify(name)}] contradicts the vocabulary: ${brief(entry)}`);

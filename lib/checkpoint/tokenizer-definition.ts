@@ -41,11 +41,11 @@ export function tokenizerFail(path: string): TokenizerFail {
 }
 
 /** What an added token is to llama.cpp; `isUnknown` for the unknown token. */
-export function addedKind({ special, normalized }: AddedToken, isUnknown: boolean): TokenKind {
+export function addedKind({ special, normalized, singleWord }: AddedToken, isUnknown: boolean): TokenKind {
   if (isUnknown) return "unknown";
   // llama.cpp matches user-defined tokens in the raw text wherever it tokenizes. A normalised token must be looked for
   // in the normalised text instead, so it is a control token, which llama.cpp leaves alone unless told to parse them.
-  return special || normalized ? "control" : "user";
+  return special || normalized || singleWord ? "control" : "user";
 }
 
 /** The texts of the 256 byte tokens, in order. */

@@ -3,7 +3,13 @@ import type { AddedToken } from "../tokens/types.ts";
 import { readBpeModel } from "./bpe-model.ts";
 import { isObject } from "./json.ts";
 import { spacePrefixOf, templateOf } from "./text-rules.ts";
-import { addedKind, requireUnicode, type TokenizerDefinition, tokenizerFail } from "./tokenizer-definition.ts";
+import {
+  addedKind,
+  requireUnicode,
+  type TokenizerDefinition,
+  type TokenizerFail,
+  tokenizerFail,
+} from "./tokenizer-definition.ts";
 import type { JsonObject } from "./types.ts";
 
 /**
@@ -18,13 +24,13 @@ export function parseTokenizerJson(path: string, json: JsonObject): TokenizerDef
   const addedTokens = addedTokensOf(json.added_tokens, fail);
   for (const token of addedTokens) {
     const { id, content } = token;
-    if (id > tokens.length) throw fail(`added_tokens has the id ${id}, but the ids before it end at ${tokens.length - 1}`);
+    if (id > tokens.length)
+      throw fail(`added_tokens has the id ${id}, but the ids before it end at ${tokens.length - 1}`);
     if ((tokens[id] ?? content) !== content || (ids.get(content) ?? id) !== id)
       throw fail(`added_tokens gives ${JSON.stringify(content)} the id ${id}, which contradicts the vocabulary`);
     tokens[id] = content;
     ids.set(content, id);
-    // Only a merge looks at a score, and an added token is never made by one.
-    scores[id] = 0;
+    scores[id] = model.mergeScore(content) ?? 0;
     kinds[id] = addedKind(token, id === model.unkId);
   }
   requireUnicode(tokens, fail);
@@ -39,12 +45,12 @@ export function parseTokenizerJson(path: string, json: JsonObject): TokenizerDef
     spacePrefix: spacePrefixOf(json.normalizer, json.pre_tokenizer, addedTokens, fail),
     prefixId,
     suffixId,
-    roles: { bosId: null, eosId: null, unkId: model.unkId, padId: null },
+    roles: { bosId: prefixId, eosId: suffixId, unkId: model.unkId, padId: null },
   };
 }
 
 /** By ascending id, so that tokens behind the vocabulary are appended without holes. */
-function addedTokensOf(value: unknown, fail: ReturnType<typeof tokenizerFail>): AddedToken[] {
+function addedTokensOf(value: unknown, fail: TokenizerFail): AddedToken[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) throw fail("added_tokens is not an array");
   const tokens = value.map((entry: unknown, index): AddedToken => {
@@ -60,11 +66,10 @@ function addedTokensOf(value: unknown, fail: ReturnType<typeof tokenizerFail>): 
     return { id, content, ...flags } as AddedToken;
   });
   tokens.sort((a, b) => a.id - b.id);
-  const twice = tokens.find(({ id, content }, i) => i > 0 && (tokens[i - 1]?.id === id || hasContent(tokens, content, i)));
-  if (twice !== undefined) throw fail(`added_tokens has ${JSON.stringify(twice.content)} (${twice.id}) twice`);
+  const seen = new Set<number | string>();
+  for (const { id, content } of tokens) {
+    if (seen.has(id) || seen.has(content)) throw fail(`added_tokens has ${JSON.stringify(content)} (${id}) twice`);
+    seen.add(id).add(content);
+  }
   return tokens;
-}
-
-function hasContent(tokens: readonly AddedToken[], content: string, before: number): boolean {
-  return tokens.slice(0, before).some((token) => token.content === content);
 }

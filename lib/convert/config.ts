@@ -24,7 +24,8 @@ export function readConfig(config: JsonObject, architecture: string, embedding: 
   const heads = integer(config, "num_attention_heads");
   const kvHeads = integer(config, "num_key_value_heads", heads);
   const headSize = integer(config, "head_dim", hiddenSize / heads);
-  if (heads % kvHeads !== 0) throw invalid("num_key_value_heads", kvHeads, `a divisor of num_attention_heads, ${heads}`);
+  if (heads % kvHeads !== 0)
+    throw invalid("num_key_value_heads", kvHeads, `a divisor of num_attention_heads, ${heads}`);
   if (headSize % 2 !== 0) throw invalid("head_dim", headSize, "even");
   const sizes: BackboneSizes = {
     hiddenSize,
@@ -36,7 +37,8 @@ export function readConfig(config: JsonObject, architecture: string, embedding: 
     vocabulary: embedding.shape[0] ?? 0,
   };
   const positions = integer(config, "max_position_embeddings");
-  const window = config.sliding_window == null || config.use_sliding_window === false ? null : integer(config, "sliding_window");
+  const window =
+    config.sliding_window == null || config.use_sliding_window === false ? null : integer(config, "sliding_window");
   const key = (name: string): string => `${architecture}.${name}`;
   return {
     sizes,
@@ -62,7 +64,8 @@ export function readConfig(config: JsonObject, architecture: string, embedding: 
 /** Settings that change the numbers and that this conversion does not carry over. */
 function refuseWhatDiffers(config: JsonObject): void {
   const activation = config.hidden_act ?? "silu";
-  if (activation !== "silu") throw unsupported(`hidden_act is ${JSON.stringify(activation)}, and llama.cpp computes silu`);
+  if (activation !== "silu")
+    throw unsupported(`hidden_act is ${JSON.stringify(activation)}, and llama.cpp computes silu`);
   if (config.mlp_bias === true) throw unsupported("mlp_bias is true, and llama.cpp has no biases there");
   const scaling = ropeScaling(config);
   if (scaling !== null) throw unsupported(`the rotary embedding is scaled (${JSON.stringify(scaling)})`);
@@ -101,7 +104,8 @@ function integer(config: JsonObject, name: string, fallback?: number): number {
 
 function positive(config: JsonObject, name: string): number {
   const value = config[name];
-  if (typeof value !== "number" || !Number.isFinite(value) || value <= 0) throw invalid(name, value, "a positive number");
+  if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
+    throw invalid(name, value, "a positive number");
   return value;
 }
 
@@ -114,5 +118,8 @@ function invalid(name: string, value: unknown, expected: string): ScoreheadError
 }
 
 function unsupported(reason: string): ScoreheadError {
-  return new ScoreheadError("ERR_UNSUPPORTED", `This checkpoint cannot be converted: ${reason}. Its scores would be wrong.`);
+  return new ScoreheadError(
+    "ERR_UNSUPPORTED",
+    `This checkpoint cannot be converted: ${reason}. Its scores would be wrong.`,
+  );
 }

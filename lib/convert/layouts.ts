@@ -70,7 +70,11 @@ const LLAMA: BackboneRules = {
       rotary: "kvHeads",
     },
     { from: "layers.{i}.self_attn.v_proj.weight", to: "blk.{i}.attn_v.weight", shape: (s) => [kv(s), s.hiddenSize] },
-    { from: "layers.{i}.self_attn.o_proj.weight", to: "blk.{i}.attn_output.weight", shape: (s) => [s.hiddenSize, q(s)] },
+    {
+      from: "layers.{i}.self_attn.o_proj.weight",
+      to: "blk.{i}.attn_output.weight",
+      shape: (s) => [s.hiddenSize, q(s)],
+    },
     {
       from: "layers.{i}.self_attn.q_proj.bias",
       to: "blk.{i}.attn_q.bias",
@@ -93,9 +97,17 @@ const LLAMA: BackboneRules = {
       optional: true,
     },
     { from: "layers.{i}.post_attention_layernorm.weight", to: "blk.{i}.ffn_norm.weight", shape: (s) => [s.hiddenSize] },
-    { from: "layers.{i}.mlp.gate_proj.weight", to: "blk.{i}.ffn_gate.weight", shape: (s) => [s.feedForward, s.hiddenSize] },
+    {
+      from: "layers.{i}.mlp.gate_proj.weight",
+      to: "blk.{i}.ffn_gate.weight",
+      shape: (s) => [s.feedForward, s.hiddenSize],
+    },
     { from: "layers.{i}.mlp.up_proj.weight", to: "blk.{i}.ffn_up.weight", shape: (s) => [s.feedForward, s.hiddenSize] },
-    { from: "layers.{i}.mlp.down_proj.weight", to: "blk.{i}.ffn_down.weight", shape: (s) => [s.hiddenSize, s.feedForward] },
+    {
+      from: "layers.{i}.mlp.down_proj.weight",
+      to: "blk.{i}.ffn_down.weight",
+      shape: (s) => [s.hiddenSize, s.feedForward],
+    },
   ],
 };
 

@@ -91,7 +91,7 @@ export async function planConversion(
   const metadata = new Map<string, GgufValue>([
     ...backbone.keys,
     ["general.file_type", u32(FILE_TYPE[baseType])],
-    ...vocabularyKeys(tokenizer, backbone.sizes.vocabulary),
+    ...vocabularyKeys(tokenizer, backbone.sizes.vocabulary, padToken(config, backbone.sizes.vocabulary)),
     ...headToMetadata(head),
   ]);
   return { layout: architecture, profile, head, baseType, metadata, tensors, ignored, warnings };
@@ -110,12 +110,24 @@ function findLayout(checkpoint: Checkpoint, config: JsonObject | null): { layout
   );
 }
 
+/** null: the model has none, and transformers then reads the last token. -1 is how some configs write that. */
+function padToken(config: JsonObject, vocabulary: number): number | null {
+  const id = config.pad_token_id ?? -1;
+  if (Number.isInteger(id) && (id as number) >= -1 && (id as number) < vocabulary)
+    return id === -1 ? null : (id as number);
+  throw new ScoreheadError(
+    "ERR_CONFIG",
+    `config.json: pad_token_id is ${JSON.stringify(id)}, and the vocabulary has ${vocabulary} tokens.`,
+  );
+}
+
 /** Repository and revision where the directory is part of a hub cache; the repository where the config names it. */
 function sourceOf(directory: string, config: JsonObject): { repository: string; revision: string } {
   const cached = directory.match(/models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([^/\\]+)/);
   if (cached) return { repository: `${cached[1]}/${cached[2]}`, revision: cached[3] as string };
   const named = config._name_or_path;
-  const isRepository = typeof named === "string" && /^[\w.-]+\/[\w.-]+$/.test(named) && basename(directory) === basename(named);
+  const isRepository =
+    typeof named === "string" && /^[\w.-]+\/[\w.-]+$/.test(named) && basename(directory) === basename(named);
   return { repository: isRepository ? named : "", revision: "" };
 }
 
@@ -137,10 +149,15 @@ class TensorFinder {
 
   /** A backbone tensor under any of the layout's prefixes; several have to be one and the same storage. */
   backbone(name: string): CheckpointTensor | undefined {
-    const found = this.#layout.prefixes.map((prefix) => this.get(prefix + name)).filter((tensor) => tensor !== undefined);
+    const found = this.#layout.prefixes
+      .map((prefix) => this.get(prefix + name))
+      .filter((tensor) => tensor !== undefined);
     const [first] = found;
     for (const other of found)
-      if (first && (other.file !== first.file || other.offset !== first.offset || other.byteLength !== first.byteLength))
+      if (
+        first &&
+        (other.file !== first.file || other.offset !== first.offset || other.byteLength !== first.byteLength)
+      )
         throw new ScoreheadError(
           "ERR_TENSOR",
           `${first.name} and ${other.name} should be the same tensor, and are two different ones: it is unclear which is meant.`,
@@ -201,11 +218,17 @@ function requireShape(tensor: CheckpointTensor, shape: readonly (number | null)[
 
 function requireFloat(tensor: CheckpointTensor): CheckpointTensor & { readonly dtype: FloatDtype } {
   if (isFloat(tensor.dtype)) return tensor as CheckpointTensor & { readonly dtype: FloatDtype };
-  throw new ScoreheadError("ERR_TENSOR", `${tensor.name} is of type ${tensor.dtype}; weights are F64, F32, F16 or BF16.`);
+  throw new ScoreheadError(
+    "ERR_TENSOR",
+    `${tensor.name} is of type ${tensor.dtype}; weights are F64, F32, F16 or BF16.`,
+  );
 }
 
 function missing(name: string, { directory }: Checkpoint): ScoreheadError {
-  return new ScoreheadError("ERR_TENSOR", `${directory} lacks the tensor ${name}. Download the checkpoint again, or complete it.`);
+  return new ScoreheadError(
+    "ERR_TENSOR",
+    `${directory} lacks the tensor ${name}. Download the checkpoint again, or complete it.`,
+  );
 }
 
 function ownType(embedding: CheckpointTensor): WritableType {
@@ -270,7 +293,8 @@ async function readNormalizer(
 function configNumbers(config: JsonObject, name: "mean" | "var", outputs: number): Float32Array {
   const value = config[name];
   const numbers = Array.isArray(value) ? value : typeof value === "number" ? [value] : [];
-  if (numbers.length === outputs && numbers.every((n) => typeof n === "number")) return Float32Array.from(numbers as number[]);
+  if (numbers.length === outputs && numbers.every((n) => typeof n === "number"))
+    return Float32Array.from(numbers as number[]);
   throw new ScoreheadError(
     "ERR_CONFIG",
     `do_normalize is true, and neither the tensor normalizer.${name} nor config.json's "${name}" gives ${outputs} numbers.`,

@@ -2,8 +2,8 @@
 import { randomBytes } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { openCheckpoint } from "../checkpoint/open.ts";
 import { readJsonIfPresent } from "../checkpoint/json.ts";
+import { openCheckpoint } from "../checkpoint/open.ts";
 import { readTokenizer } from "../checkpoint/tokenizer.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
 import { replaceFile } from "../gguf/atomic.ts";
@@ -114,10 +114,16 @@ export async function quantize(
 }
 
 function writePlan(plan: ConvertPlan, path: string, { onProgress, signal }: ConvertOptions): Promise<void> {
-  return writeGguf(path, plan.metadata, plan.tensors, (index) => tensorBytes(plan.tensors[index] as ConvertPlan["tensors"][0]), {
-    onProgress: (done, total) => onProgress?.({ stage: "write", done, total }),
-    ...(signal && { signal }),
-  });
+  return writeGguf(
+    path,
+    plan.metadata,
+    plan.tensors,
+    (index) => tensorBytes(plan.tensors[index] as ConvertPlan["tensors"][0]),
+    {
+      onProgress: (done, total) => onProgress?.({ stage: "write", done, total }),
+      ...(signal && { signal }),
+    },
+  );
 }
 
 function quantizeTo(
@@ -142,5 +148,6 @@ async function requireDirectory(path: unknown): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     throw ioError("open the checkpoint", path, error);
   });
-  if (!found.isDirectory()) throw new ScoreheadError("ERR_CHECKPOINT", `${path} is a file; name the checkpoint's directory.`);
+  if (!found.isDirectory())
+    throw new ScoreheadError("ERR_CHECKPOINT", `${path} is a file; name the checkpoint's directory.`);
 }

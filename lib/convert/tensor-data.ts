@@ -9,7 +9,8 @@ const CHUNK_BYTES = 8 * 1024 * 1024;
 
 /** The converted bytes of a tensor, in file order. */
 export async function* tensorBytes({ source, type, rotaryHeads }: PlannedTensor): AsyncGenerator<Uint8Array> {
-  const pieces = rotaryHeads === null ? readTensor(source, { chunkBytes: CHUNK_BYTES }) : rotaryBlocks(source, rotaryHeads);
+  const pieces =
+    rotaryHeads === null ? readTensor(source, { chunkBytes: CHUNK_BYTES }) : rotaryBlocks(source, rotaryHeads);
   for await (const piece of pieces) yield convertElements(piece, source.dtype, type, source.name);
 }
 

@@ -17,9 +17,14 @@ const TOKEN_TYPE: Readonly<Record<TokenKind | "unused", number>> = {
 
 /**
  * @param rows of the embedding: rows beyond the tokenizer's tokens get placeholder tokens that no text produces
+ * @param padId the model's: the config's `pad_token_id`, which decides where transformers reads a score
  * @throws ERR_TOKENIZER where the tokenizer has more tokens than the embedding has rows
  */
-export function vocabularyKeys(tokenizer: CheckpointTokenizer, rows: number): Map<string, GgufValue> {
+export function vocabularyKeys(
+  tokenizer: CheckpointTokenizer,
+  rows: number,
+  padId: number | null,
+): Map<string, GgufValue> {
   const known = tokenizer.tokens.length;
   if (known > rows)
     throw new ScoreheadError(
@@ -37,7 +42,7 @@ export function vocabularyKeys(tokenizer: CheckpointTokenizer, rows: number): Ma
     ["tokenizer.ggml.tokens", strArray([...tokenizer.tokens, ...unused])],
     ["tokenizer.ggml.scores", f32Array(scores)],
     ["tokenizer.ggml.token_type", i32Array(types)],
-    ...rulesToMetadata(tokenizer),
+    ...rulesToMetadata({ ...tokenizer, padId }),
   ]);
   if (tokenizer.chatTemplate !== null) keys.set("tokenizer.chat_template", str(tokenizer.chatTemplate));
   return keys;

@@ -127,21 +127,25 @@ class Encoder {
   #length = 0;
 
   u32(value: number): void {
-    this.#bytes.writeUInt32LE(value, this.#grow(4));
+    const at = this.#grow(4); // first: growing replaces the buffer
+    this.#bytes.writeUInt32LE(value, at);
   }
 
   u64(value: bigint): void {
-    this.#bytes.writeBigUInt64LE(value, this.#grow(8));
+    const at = this.#grow(8);
+    this.#bytes.writeBigUInt64LE(value, at);
   }
 
   string(text: string): void {
     const length = Buffer.byteLength(text);
     this.u64(BigInt(length));
-    this.#bytes.write(text, this.#grow(length), "utf8");
+    const at = this.#grow(length);
+    this.#bytes.write(text, at, "utf8");
   }
 
   raw(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#grow(bytes.length));
+    const at = this.#grow(bytes.length);
+    this.#bytes.set(bytes, at);
   }
 
   pad(alignment: number): void {

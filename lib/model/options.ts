@@ -54,11 +54,12 @@ const oneOf =
 const integer =
   (from: number, to: number): Check =>
   (value) =>
-    Number.isInteger(value) && (value as number) >= from && (value as number) <= to ? null : `an integer from ${from} to ${to}`;
+    Number.isInteger(value) && (value as number) >= from && (value as number) <= to
+      ? null
+      : `an integer from ${from} to ${to}`;
 const ofType =
   (type: "boolean" | "string" | "function"): Check =>
   (value) =>
-    // biome-ignore lint/suspicious/useValidTypeof: `type` is one of typeof's own words
     typeof value === type ? null : `a ${type}`;
 const signal: Check = (value) => (value instanceof AbortSignal ? null : "an AbortSignal");
 
@@ -103,7 +104,10 @@ function checkOptions(options: unknown, checks: Readonly<Record<string, Check>>)
   for (const [name, value] of Object.entries(options)) {
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
     if (!check)
-      throw new ScoreheadError("ERR_ARGUMENT", `There is no option "${name}"; known: ${Object.keys(checks).join(", ")}.`);
+      throw new ScoreheadError(
+        "ERR_ARGUMENT",
+        `There is no option "${name}"; known: ${Object.keys(checks).join(", ")}.`,
+      );
     const expected = value === undefined ? null : check(value);
     if (expected) throw new ScoreheadError("ERR_ARGUMENT", `"${name}" has to be ${expected}, not ${describe(value)}.`);
   }
@@ -112,7 +116,8 @@ function checkOptions(options: unknown, checks: Readonly<Record<string, Check>>)
 
 /** A wrong value for an error message: its text where that is short and plain, else its type. */
 export function describe(value: unknown): string {
-  if (value === null || value === undefined || typeof value === "number" || typeof value === "boolean") return String(value);
+  if (value === null || value === undefined || typeof value === "number" || typeof value === "boolean")
+    return String(value);
   if (typeof value === "string") return value.length <= 40 ? JSON.stringify(value) : "a longer string";
   return Array.isArray(value) ? "an array" : `a value of type ${typeof value}`;
 }

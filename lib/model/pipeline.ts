@@ -97,7 +97,8 @@ function fitToLength(engine: Engine, ids: Int32Array, options: ScoreOptions): { 
       "ERR_ARGUMENT",
       `"maxLength" is ${limit}, and the model has positions for ${Math.max(contextLength, spec.maxLength)} tokens.`,
     );
-  const mayCut = options.maxLength !== undefined || options.truncate !== undefined || profile?.truncation.automatic === true;
+  const mayCut =
+    options.maxLength !== undefined || options.truncate !== undefined || profile?.truncation.automatic === true;
   const side = options.truncate ?? spec.truncationSide;
   const fitted = mayCut ? truncateIds(ids, { maxLength: limit, side, keepBos: rules.bosId }) : { ids, dropped: 0 };
   if (fitted.ids.length > limit)
@@ -133,7 +134,10 @@ function readPosition(spec: HeadSpec, rules: TokenizerRules, ids: Int32Array, op
   // A text that fills the length leaves no pad to read at.
   if (ids.length >= maxLength) return ids.length - 1;
   if (rules.unkId === null)
-    throw new ScoreheadError("ERR_UNSUPPORTED", "Reading as Starling's card does needs an <unk> token, and there is none.");
+    throw new ScoreheadError(
+      "ERR_UNSUPPORTED",
+      "Reading as Starling's card does needs an <unk> token, and there is none.",
+    );
   return { token: rules.unkId, position: maxLength - 1 };
 }
 
@@ -178,7 +182,8 @@ function deliver(
 }
 
 function toScoredRow(collector: Collector, row: Row, truncated: number, { normalizer }: HeadSpec): ScoredRow {
-  const normalized = (scores: Float32Array): Float32Array => (normalizer ? normalizeScores(scores, normalizer) : scores);
+  const normalized = (scores: Float32Array): Float32Array =>
+    normalizer ? normalizeScores(scores, normalizer) : scores;
   return {
     tokenIds: row.tokens,
     endIndex: typeof row.read === "number" ? row.read : row.read.position,

@@ -24,7 +24,8 @@ export class Queue {
   async run<Result>(task: (proceed: Checkpoint) => Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
     const proceed = (): void => {
       this.checkOpen();
-      if (signal?.aborted) throw new ScoreheadError("ERR_ABORTED", "The call was aborted by its signal.", signal.reason);
+      if (signal?.aborted)
+        throw new ScoreheadError("ERR_ABORTED", "The call was aborted by its signal.", signal.reason);
     };
     proceed();
     const turn = this.#tail.then(() => {

@@ -8,12 +8,19 @@ import type { ScoreModelOutput } from "../head/output.ts";
 import { defaultLabels, validateHead } from "../head/spec.ts";
 import type { HeadSpec, ScoreType } from "../head/types.ts";
 import { findProfile, PROFILE_NAMES } from "../prompt/profiles.ts";
-import { nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
 import { subscribeLog } from "../runtime/log.ts";
+import { nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
 import { resolveSource } from "../source/resolve.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import { BATCH_TOKENS, contextTokens, maxOutputs, readBackbone } from "./backbone.ts";
-import { checkLoadOptions, checkScoreOptions, describe, type LoadOptions, type ScoreInput, type ScoreOptions } from "./options.ts";
+import {
+  checkLoadOptions,
+  checkScoreOptions,
+  describe,
+  type LoadOptions,
+  type ScoreInput,
+  type ScoreOptions,
+} from "./options.ts";
 import { type Engine, scoreInputs, toIds } from "./pipeline.ts";
 import { Queue } from "./queue.ts";
 
@@ -211,7 +218,8 @@ function tokenTexts({ metadata }: GgufFile): (id: number) => string {
   const texts = tokens?.type === "array" && tokens.of === "string" ? tokens.value : [];
   return (id) => {
     const text = texts[id];
-    if (text === undefined) throw new ScoreheadError("ERR_TOKEN", `There is no token ${describe(id)} in the vocabulary.`);
+    if (text === undefined)
+      throw new ScoreheadError("ERR_TOKEN", `There is no token ${describe(id)} in the vocabulary.`);
     return text;
   };
 }
