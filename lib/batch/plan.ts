@@ -32,9 +32,11 @@ function* planRow(index: number, row: Row, limits: BatchLimits): Generator<Plann
   // The placeholder takes the position after the text, because a sequence's positions have to be continuous.
   if (card && gap > 0)
     tokens.push({ id: card.token, position: row.tokens.length, output: OUTPUT.none, index: OUTSIDE_TEXT });
+  const last = row.tokens.length - 1;
   let memory = CLEAR;
   for (const chunk of chunks(tokens, limits)) {
-    yield microBatch(index, chunk, memory, 0);
+    const remember = card ? chunk.flatMap((token, i) => (token.index === last ? [i] : [])) : [];
+    yield microBatch(index, chunk, { memory, remember });
     memory = [];
   }
   if (card) yield cardBatch(index, row, card, gap);
@@ -49,13 +51,13 @@ function rowTokens({ tokens, read, perToken, hidden }: Row): PlannedToken[] {
   });
 }
 
-/** Moves the placeholder to just before the read position, then reads there, blind to the placeholder and itself. */
+/** Moves the placeholder to just before the read position, then reads there: the token sees the text alone. */
 function cardBatch(index: number, row: Row, card: CardRead, gap: number): PlannedBatch {
   const placeholder = row.tokens.length;
   const memory = gap > 1 ? [MEMORY_OP.shift, SEQUENCE, placeholder, placeholder + 1, gap - 1] : [];
   const output = row.hidden === "none" ? OUTPUT.score : OUTPUT.scoreAndHidden;
   const token = { id: card.token, position: card.position, output, index: OUTSIDE_TEXT };
-  return microBatch(index, [token], memory, gap > 0 ? 2 : 1);
+  return microBatch(index, [token], { memory, recall: [0] });
 }
 
 function* chunks(tokens: readonly PlannedToken[], limits: BatchLimits): Generator<PlannedToken[]> {
@@ -77,8 +79,11 @@ function* chunks(tokens: readonly PlannedToken[], limits: BatchLimits): Generato
 function microBatch(
   row: number,
   tokens: readonly PlannedToken[],
-  memory: readonly number[],
-  blindTail: number,
+  {
+    memory,
+    remember = [],
+    recall = [],
+  }: { readonly memory: readonly number[]; readonly remember?: readonly number[]; readonly recall?: readonly number[] },
 ): PlannedBatch {
   const deliveries: Delivery[] = tokens
     .filter(({ output }) => output !== OUTPUT.none)
@@ -90,7 +95,8 @@ function microBatch(
     sequences: new Int32Array(tokens.length).fill(SEQUENCE),
     sequenceOffsets: Int32Array.from({ length: tokens.length + 1 }, (_, i) => i),
     outputs: Uint8Array.from(tokens, ({ output }) => output),
-    blindTail,
+    remember: Int32Array.from(remember),
+    recall: Int32Array.from(recall),
   };
   return { native, deliveries };
 }

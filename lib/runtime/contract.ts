@@ -81,8 +81,10 @@ export interface NativeBatch {
   readonly sequenceOffsets: Int32Array;
   /** An {@link OUTPUT} a token. */
   readonly outputs: Uint8Array;
-  /** How many of the last keys that each token sees are hidden from it, itself included. */
-  readonly blindTail: number;
+  /** Indices of tokens; the keys that each sees are remembered under its first sequence. */
+  readonly remember: Int32Array;
+  /** Indices of tokens; each sees only the keys remembered for its first sequence, not even itself. */
+  readonly recall: Int32Array;
 }
 
 export interface NativeBatchResult {

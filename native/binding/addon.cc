@@ -155,7 +155,8 @@ Batch batch_from(const Napi::Object& object) {
   batch.sequences = get_ints(object, "sequences");
   batch.sequence_offsets = get_ints(object, "sequenceOffsets");
   batch.outputs = get_bytes(object, "outputs");
-  batch.blind_tail = get_int(object, "blindTail");
+  batch.remember = get_ints(object, "remember");
+  batch.recall = get_ints(object, "recall");
   const std::vector<int32_t> memory = get_ints(object, "memory");
   constexpr size_t kFields = 5;
   if (memory.size() % kFields != 0) throw coded_error(object.Env(), "ERR_INTERNAL", "Memory operations have five fields.");

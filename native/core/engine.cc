@@ -154,7 +154,9 @@ void Engine::check(const Batch& batch) const {
   for (int32_t id : batch.sequences)
     if (id < 0 || id >= ids) throw broken("sequence ids are 0 to " + std::to_string(ids - 1));
   if (outputs > options_.max_outputs) throw broken("it has at most " + std::to_string(options_.max_outputs) + " outputs");
-  if (batch.blind_tail < 0) throw broken("the blind tail is not negative");
+  for (const auto* indices : {&batch.remember, &batch.recall})
+    for (int32_t index : *indices)
+      if (index < 0 || index >= static_cast<int32_t>(n)) throw broken("it remembers and recalls for its own tokens");
 }
 
 void Engine::apply(const MemoryOp& op) {
@@ -195,7 +197,12 @@ BatchResult Engine::decode(const Batch& batch) {
                      sequence_ids.data(),
                      wanted.data()};
 
-  observer_.begin(width, batch.blind_tail, n);
+  const auto with_sequence = [&](const std::vector<int32_t>& indices) {
+    std::vector<GraphObserver::Token> tokens;
+    for (int32_t index : indices) tokens.push_back({static_cast<size_t>(index), *sequence_ids[index]});
+    return tokens;
+  };
+  observer_.begin(width, with_sequence(batch.remember), with_sequence(batch.recall));
   const LogCapture log;
   const int32_t status = llama().llama_decode(context_, raw);
   if (status == 1) throw Error("ERR_MEMORY", "The KV cache has no room for the batch.");

@@ -50,7 +50,8 @@ struct Batch {
   std::vector<int32_t> sequences;         // ids of all tokens, one after the other
   std::vector<int32_t> sequence_offsets;  // tokens + 1 offsets into `sequences`
   std::vector<uint8_t> outputs;           // an Output a token
-  int32_t blind_tail = 0;                 // see GraphObserver::begin
+  std::vector<int32_t> remember;          // indices of tokens, see GraphObserver::begin
+  std::vector<int32_t> recall;            // indices of tokens, see GraphObserver::begin
 };
 
 struct BatchResult {

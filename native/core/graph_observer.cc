@@ -1,15 +1,23 @@
 #include "graph_observer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 namespace scorehead {
 namespace {
 
 // = last_hidden_state of transformers; llama.cpp names it so in every graph that scorehead accepts.
 constexpr char kFinalNorm[] = "result_norm";
-constexpr uint16_t kF16MinusInfinity = 0xFC00;
-constexpr uint16_t kF16Zero = 0x0000;
+
+size_t element_size(const ggml_tensor* mask) { return mask->type == GGML_TYPE_F16 ? 2 : 4; }
+
+const void* minus_infinity(const ggml_tensor* mask) {
+  static const uint16_t half = 0xFC00;
+  static const float single = -INFINITY;
+  return mask->type == GGML_TYPE_F16 ? static_cast<const void*>(&half) : static_cast<const void*>(&single);
+}
 
 // The attention mask that a node reads, or null: llama.cpp gives it to the soft-max, or to the fused attention.
 ggml_tensor* mask_of(const ggml_tensor* node) {
@@ -21,15 +29,15 @@ ggml_tensor* mask_of(const ggml_tensor* node) {
 
 }  // namespace
 
-void GraphObserver::begin(size_t hidden_size, int blind_tail, size_t rows) {
+void GraphObserver::begin(size_t hidden_size, std::vector<Token> remember, std::vector<Token> recall) {
   hidden_size_ = hidden_size;
-  blind_tail_ = blind_tail;
-  rows_ = rows;
+  remember_ = std::move(remember);
+  recall_ = std::move(recall);
   captured_ = false;
   nodes_after_norm_ = 0;
   hidden_.clear();
   failure_.clear();
-  hidden_columns_.clear();
+  to_hide_.clear();
 }
 
 bool GraphObserver::on_node(ggml_tensor* node, bool ask, void* observer) {
@@ -47,8 +55,8 @@ bool GraphObserver::on_node(ggml_tensor* node, bool ask, void* observer) {
 // Called before a node is computed, and ahead of the nodes before it; inputs such as the mask are already set.
 bool GraphObserver::ask(ggml_tensor* node) {
   if (captured_) nodes_after_norm_++;
-  if (blind_tail_ > 0)
-    if (ggml_tensor* mask = mask_of(node)) hide_keys(mask);
+  if (!remember_.empty() || !recall_.empty())
+    if (ggml_tensor* mask = mask_of(node)) restrict_keys(mask);
   return std::strcmp(node->name, kFinalNorm) == 0;
 }
 
@@ -65,38 +73,39 @@ void GraphObserver::copy_hidden(const ggml_tensor* norm) {
   llama().ggml_backend_tensor_get(norm, hidden_.data() + before, 0, rows * hidden_size_ * sizeof(float));
 }
 
-// Cells are handed out in ascending order after a clear, so of the columns that a token sees the last one is itself and
-// the ones before it are the tokens decoded just before it.
-void GraphObserver::hide_keys(ggml_tensor* mask) {
-  const bool half = mask->type == GGML_TYPE_F16;
-  if (!half && mask->type != GGML_TYPE_F32) {
+// The columns of a mask's row that are not -inf.
+std::vector<size_t> GraphObserver::visible_keys(const ggml_tensor* mask, size_t row) const {
+  const size_t columns = mask->ne[0], size = element_size(mask);
+  std::vector<uint8_t> bytes(columns * size);
+  llama().ggml_backend_tensor_get(mask, bytes.data(), row * mask->nb[1], bytes.size());
+  std::vector<size_t> visible;
+  for (size_t c = 0; c < columns; c++)
+    if (std::memcmp(bytes.data() + c * size, minus_infinity(mask), size) != 0) visible.push_back(c);
+  return visible;
+}
+
+void GraphObserver::restrict_keys(ggml_tensor* mask) {
+  if (mask->type != GGML_TYPE_F16 && mask->type != GGML_TYPE_F32) {
     failure_ = "the attention mask has an unexpected type";
     return;
   }
-  const LlamaApi& api = llama();
-  const size_t columns = mask->ne[0], size = half ? 2 : 4;
-  auto known = hidden_columns_.find(mask->data);
-  if (known == hidden_columns_.end()) {
-    std::vector<uint8_t> row(columns * size);
-    std::vector<int64_t> found;
-    for (size_t r = 0; r < rows_; r++) {
-      api.ggml_backend_tensor_get(mask, row.data(), r * mask->nb[1], row.size());
-      int wanted = blind_tail_;
-      for (size_t c = columns; c-- > 0 && wanted > 0;) {
-        uint16_t h = 0;
-        float f = 0;
-        std::memcpy(half ? static_cast<void*>(&h) : static_cast<void*>(&f), row.data() + c * size, size);
-        if (half ? h != kF16Zero : f != 0.0f) continue;
-        found.push_back(static_cast<int64_t>(r * mask->nb[1] + c * size));
-        wanted--;
-      }
-      if (wanted > 0) failure_ = "a token sees fewer keys than are to be hidden from it";
+  auto known = to_hide_.find(mask->data);
+  if (known == to_hide_.end()) {
+    for (const Token& token : remember_) remembered_[token.sequence] = visible_keys(mask, token.index);
+    std::vector<size_t> offsets;
+    for (const Token& token : recall_) {
+      const std::vector<size_t>& allowed = remembered_[token.sequence];
+      const std::vector<size_t> visible = visible_keys(mask, token.index);
+      if (allowed.empty() || !std::includes(visible.begin(), visible.end(), allowed.begin(), allowed.end()))
+        failure_ = "a token does not see the keys that it is to be restricted to";
+      std::vector<size_t> others;
+      std::set_difference(visible.begin(), visible.end(), allowed.begin(), allowed.end(), std::back_inserter(others));
+      for (size_t column : others) offsets.push_back(token.index * mask->nb[1] + column * element_size(mask));
     }
-    known = hidden_columns_.emplace(mask->data, std::move(found)).first;
+    known = to_hide_.emplace(mask->data, std::move(offsets)).first;
   }
-  const float minus_infinity = -INFINITY;
-  const void* value = half ? static_cast<const void*>(&kF16MinusInfinity) : static_cast<const void*>(&minus_infinity);
-  for (int64_t offset : known->second) api.ggml_backend_tensor_set(mask, value, static_cast<size_t>(offset), size);
+  for (size_t offset : known->second)
+    llama().ggml_backend_tensor_set(mask, minus_infinity(mask), offset, element_size(mask));
 }
 
 }  // namespace scorehead

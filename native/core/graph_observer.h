@@ -13,10 +13,16 @@ namespace scorehead {
 
 class GraphObserver {
  public:
-  // Readies the observer for one llama_decode. `blind_tail`: how many of the last keys that each token can see are
-  // hidden from it, itself included (Starling's card reads a token that sees neither itself nor the placeholder that
-  // keeps the positions continuous); 0 changes nothing. `rows`: how many mask rows, one a token, that concerns.
-  void begin(size_t hidden_size, int blind_tail, size_t rows);
+  // A token of the batch, by its index, and its sequence.
+  struct Token {
+    size_t index;
+    int32_t sequence;
+  };
+
+  // Readies the observer for one llama_decode. The keys that a token of `remember` sees are noted under its sequence;
+  // a token of `recall` then sees those and no others. (Starling's card reads a token that sees the whole text, but
+  // neither itself nor the placeholder that keeps the positions continuous.)
+  void begin(size_t hidden_size, std::vector<Token> remember, std::vector<Token> recall);
 
   // The hidden states after the final norm, [outputs of the batch, hidden_size], in batch order.
   std::vector<float>& hidden() { return hidden_; }
@@ -33,17 +39,20 @@ class GraphObserver {
  private:
   bool ask(ggml_tensor* node);
   void copy_hidden(const ggml_tensor* norm);
-  void hide_keys(ggml_tensor* mask);
+  void restrict_keys(ggml_tensor* mask);
+  std::vector<size_t> visible_keys(const ggml_tensor* mask, size_t row) const;
 
   size_t hidden_size_ = 0;
-  int blind_tail_ = 0;
-  size_t rows_ = 0;
+  std::vector<Token> remember_;
+  std::vector<Token> recall_;
   bool captured_ = false;
   uint64_t nodes_after_norm_ = 0;
   std::vector<float> hidden_;
   std::string failure_;
-  // Per copy of the mask (each device has its own): the columns to hide, row by row, found when it is first seen.
-  std::map<const void*, std::vector<int64_t>> hidden_columns_;
+  // By sequence: the mask's columns, which are cells of the cache, that its remembered token saw.
+  std::map<int32_t, std::vector<size_t>> remembered_;
+  // By copy of the mask (each device has its own): the byte offsets to hide, found when the copy is first seen.
+  std::map<const void*, std::vector<size_t>> to_hide_;
 };
 
 }  // namespace scorehead
