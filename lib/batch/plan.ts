@@ -35,7 +35,7 @@ function* planRow(index: number, row: Row, limits: BatchLimits): Generator<Plann
   const last = row.tokens.length - 1;
   let memory = CLEAR;
   for (const chunk of chunks(tokens, limits)) {
-    const remember = card ? chunk.flatMap((token, i) => (token.index === last ? [i] : [])) : [];
+    const remember = card ? chunk.flatMap((token, i) => (token.index === last ? [i, SEQUENCE] : [])) : [];
     yield microBatch(index, chunk, { memory, remember });
     memory = [];
   }
@@ -57,7 +57,7 @@ function cardBatch(index: number, row: Row, card: CardRead, gap: number): Planne
   const memory = gap > 1 ? [MEMORY_OP.shift, SEQUENCE, placeholder, placeholder + 1, gap - 1] : [];
   const output = row.hidden === "none" ? OUTPUT.score : OUTPUT.scoreAndHidden;
   const token = { id: card.token, position: card.position, output, index: OUTSIDE_TEXT };
-  return microBatch(index, [token], { memory, recall: [0] });
+  return microBatch(index, [token], { memory, recall: [0, SEQUENCE] });
 }
 
 function* chunks(tokens: readonly PlannedToken[], limits: BatchLimits): Generator<PlannedToken[]> {

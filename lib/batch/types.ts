@@ -10,6 +10,8 @@ export interface Row {
   readonly perToken: boolean;
   /** Which hidden states are wanted. */
   readonly hidden: "none" | "end" | "all";
+  /** Whose call it is: the last row of a call stays in the cache for the next one. */
+  readonly call: number;
 }
 
 /** Starling's card reading: the score is that of a `token` at `position` that sees all the text, and not itself. */
@@ -27,16 +29,32 @@ export interface BatchLimits {
   readonly maxOutputs: number;
 }
 
-/** Where one output of a micro-batch goes. */
+/** Where an output of a micro-batch goes. */
 export interface Delivery {
-  readonly row: number;
-  /** The token's index in its row; -1: the read position outside the text (card). */
+  readonly row: Row;
+  /** The token's index in its row; {@link OUTSIDE_TEXT}: the read position outside the text (card). */
   readonly token: number;
   readonly hidden: boolean;
 }
 
-/** A micro-batch and its deliveries, one an output, in token order. */
+/** The token index that stands for a read position outside the text. */
+export const OUTSIDE_TEXT = -1;
+
+/** Outputs of a row that another row's tokens have computed already: those of its first `count` tokens. */
+export interface SharedOutputs {
+  readonly from: Row;
+  readonly to: Row;
+  readonly count: number;
+}
+
+/** A micro-batch, and what to do with what it computes. */
 export interface PlannedBatch {
-  readonly native: NativeBatch;
-  readonly deliveries: readonly Delivery[];
+  /** null: nothing has to be computed, the rows finish with what is there. */
+  readonly native: NativeBatch | null;
+  /** One list an output, in token order: a token that rows share is delivered to each. */
+  readonly deliveries: readonly (readonly Delivery[])[];
+  /** To be copied after the deliveries, in order. */
+  readonly shared: readonly SharedOutputs[];
+  /** Rows that have all their outputs after this batch. */
+  readonly finished: readonly Row[];
 }

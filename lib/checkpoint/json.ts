@@ -6,8 +6,8 @@ import type { JsonObject } from "./types.ts";
 /** The largest known tokenizer.json has 34 MB; V8 cannot hold a string above 512 MB. */
 const MAX_JSON_BYTES = 256 * 1024 * 1024;
 
-/** Headers and indices nest three deep. */
-const MAX_DEPTH = 8;
+/** Tokenizers nest seven deep. Far beyond that, code that walks the value by recursion would run out of stack. */
+const MAX_DEPTH = 64;
 
 /** Makes the error for a problem, which is a clause without a full stop. */
 export type Fail = (problem: string, cause?: unknown) => ScoreheadError;
@@ -28,6 +28,7 @@ export function parseJsonObject(bytes: Uint8Array, fail: Fail): { text: string; 
     throw fail(`it is not JSON (${(cause as Error).message})`, cause);
   }
   if (!isObject(value)) throw fail("it is JSON, but not an object");
+  requireShallow(text, fail);
   return { text, value };
 }
 
@@ -45,6 +46,18 @@ export async function readJsonIfPresent(path: string, code: ErrorCode): Promise<
   }
 }
 
+/** Throws where `text`, which must be valid JSON, nests too deep. */
+function requireShallow(text: string, fail: Fail): void {
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (character === '"') at = stringEnd(text, at) - 1;
+    else if (character === "{" || character === "[") depth++;
+    else if (character === "}" || character === "]") depth--;
+    if (depth > MAX_DEPTH) throw fail(`it nests more than ${MAX_DEPTH} deep`);
+  }
+}
+
 /**
  * Throws where an object in `text`, which must be valid JSON, sets one key twice. JSON.parse keeps the last silently,
  * and a tensor described twice has no right answer.
@@ -53,22 +66,19 @@ export function requireUniqueKeys(text: string, fail: Fail): void {
   const open: Set<string>[] = [];
   for (let at = 0; at < text.length; at++) {
     const character = text[at];
-    if (character === "{") {
-      open.push(new Set());
-      if (open.length > MAX_DEPTH) throw fail(`its objects nest more than ${MAX_DEPTH} deep`);
-    } else if (character === "}") {
-      open.pop();
-    } else if (character === '"') {
+    if (character === "{") open.push(new Set());
+    else if (character === "}") open.pop();
+    else if (character === '"') {
       const end = stringEnd(text, at);
-      if (isKey(text, end)) {
-        const key = JSON.parse(text.slice(at, end)) as string;
-        const keys = open.at(-1);
-        if (keys?.has(key)) throw fail(`it lists ${key} twice`);
-        keys?.add(key);
-      }
+      if (isKey(text, end)) addKey(open.at(-1), JSON.parse(text.slice(at, end)) as string, fail);
       at = end - 1;
     }
   }
+}
+
+function addKey(keys: Set<string> | undefined, key: string, fail: Fail): void {
+  if (keys?.has(key)) throw fail(`it lists ${key} twice`);
+  keys?.add(key);
 }
 
 /** The offset after the closing quote of the string that starts at `start`. */

@@ -125,21 +125,17 @@ function decode(bytes: Uint8Array, fail: TokenizerFail): ModelProto {
 }
 
 /**
- * Reads the fields up to `end`, proving after each that nothing was read beyond it: the library itself does not.
- * `onField` may call its last argument for the end of an embedded message.
+ * Reads the fields up to `end` and proves that they end exactly there: the library itself reads on into what follows.
+ * `onField` calls its last argument for the end of an embedded message.
  */
 function readMessage(
   pbf: PbfReader,
   end: number,
   onField: (field: number, pbf: PbfReader, messageEnd: () => number) => void,
 ): void {
-  const messageEnd = () => {
-    const length = pbf.readVarint();
-    if (pbf.pos + length > end) throw new Error(`a message ends beyond byte ${end}`);
-    return pbf.pos + length;
-  };
+  const messageEnd = () => pbf.readVarint() + pbf.pos;
   for (let field = pbf.nextField(end); field !== 0; field = pbf.nextField(end)) onField(field, pbf, messageEnd);
-  if (pbf.pos !== end) throw new Error(`a field ends beyond byte ${end}`);
+  if (pbf.pos !== end) throw new Error(`a field ends at byte ${pbf.pos} instead of ${end}`);
 }
 
 function readPiece(pbf: PbfReader, end: number): Piece {

@@ -43,8 +43,9 @@ export function tokenizerFail(path: string): TokenizerFail {
 /** What an added token is to llama.cpp; `isUnknown` for the unknown token. */
 export function addedKind({ special, normalized, singleWord }: AddedToken, isUnknown: boolean): TokenKind {
   if (isUnknown) return "unknown";
-  // llama.cpp matches user-defined tokens in the raw text wherever it tokenizes. A normalised token must be looked for
-  // in the normalised text instead, so it is a control token, which llama.cpp leaves alone unless told to parse them.
+  // llama.cpp matches user-defined tokens in the raw text, wherever it tokenizes. But a normalised token is looked for in
+  // the normalised text, and a single-word one not within a word; so both are control tokens, which llama.cpp leaves
+  // alone unless told to parse them.
   return special || normalized || singleWord ? "control" : "user";
 }
 

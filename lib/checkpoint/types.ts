@@ -39,7 +39,10 @@ export interface CheckpointTokenizer {
   readonly file: string;
   /** Token texts by id; ids are dense. */
   readonly tokens: readonly string[];
-  /** Merge priority by id, higher first: -(rank of the first merge that produces the token), 0 for bytes and specials. */
+  /**
+   * Merge priority by id, higher first: -(rank of the first merge that produces the token), or the SentencePiece model's
+   * own score; 0 for bytes and specials. A character, which no merge produces, has a score that nothing looks at.
+   */
   readonly scores: Float32Array;
   /** What each id is. */
   readonly kinds: readonly TokenKind[];

@@ -33,8 +33,7 @@ export async function replaceFile(path: string, produce: (temporaryPath: string)
     await produce(temporary);
     await sync(temporary, "r+");
     await rename(temporary, target);
-    // Windows has no handle to a directory that could be synced; NTFS journals the rename.
-    if (process.platform !== "win32") await sync(directory, "r");
+    await syncDirectory(directory);
   } catch (cause) {
     await rm(temporary, { force: true });
     throw writeError(target, cause);
@@ -51,6 +50,17 @@ async function requireReplaceable(target: string, directory: string): Promise<vo
     throw new ScoreheadError("ERR_NOT_FOUND", `Cannot write ${target}: the directory ${directory} does not exist.`);
   if (existing?.isDirectory())
     throw new ScoreheadError("ERR_IO", `Cannot write ${target}: it is a directory. Name a file.`);
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  // Windows has no handle to a directory that could be synced; NTFS journals the rename.
+  if (process.platform === "win32") return;
+  try {
+    await sync(directory, "r");
+  } catch (cause) {
+    // Some network file systems cannot sync a directory. The file itself is in place.
+    if (!["EINVAL", "ENOTSUP"].includes((cause as NodeJS.ErrnoException).code ?? "")) throw cause;
+  }
 }
 
 async function sync(path: string, flags: "r" | "r+"): Promise<void> {

@@ -6,10 +6,10 @@ import { ggufError, MAX_KEY_BYTES } from "./layout.ts";
  * Headers are the vocabulary, its merges, the chat template and one line a tensor: 35 MB for the largest published
  * vocabulary (262 k tokens). 256 MiB leaves room and still bounds what a malicious file can make us hold.
  */
-export const MAX_HEADER_BYTES = 256 * 1024 * 1024;
+const MAX_HEADER_BYTES = 256 * 1024 * 1024;
 
 /** The longest strings in real files are chat templates of some 100 kB. */
-export const MAX_STRING_BYTES = 16 * 1024 * 1024;
+const MAX_STRING_BYTES = 16 * 1024 * 1024;
 
 /** One read serves most of a header. */
 const CHUNK_BYTES = 1024 * 1024;

@@ -3,7 +3,7 @@
  * allocates gigabytes on a bad one. Tensor data is not read, only proven to be inside the file.
  */
 import { open } from "node:fs/promises";
-import { ioError } from "../errors.ts";
+import { ioError, ScoreheadError } from "../errors.ts";
 import { HeaderCursor } from "./cursor.ts";
 import { DEFAULT_ALIGNMENT, ggufError, MAGIC } from "./layout.ts";
 import { readMetadata } from "./read-metadata.ts";
@@ -33,6 +33,8 @@ export async function readGguf(path: string): Promise<GgufFile> {
       await handle.close();
     }
   } catch (cause) {
+    // What is neither ours nor the operating system's is a bug, and must not be dressed up as a read error.
+    if (cause instanceof ScoreheadError || !("syscall" in (cause as object))) throw cause;
     throw ioError("read", path, cause);
   }
 }

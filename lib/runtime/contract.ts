@@ -65,12 +65,19 @@ export interface OpenedModel {
 /** What a token of a batch is wanted for. */
 export const OUTPUT = { none: 0, score: 1, scoreAndHidden: 2 } as const;
 
-/** Kinds of memory operations; each is five integers: kind, sequence, from, to, delta. Positions are [from, to). */
-export const MEMORY_OP = { remove: 0, shift: 1 } as const;
+/**
+ * Kinds of memory operations; each is five integers: kind, sequence, from, to, argument. Positions are [from, to), -1: from
+ * the start, to the end. `remove` of sequence -1 clears all; `shift` adds its argument to the positions; `copy` lets the
+ * sequence of its argument share the cells.
+ */
+export const MEMORY_OP = { remove: 0, shift: 1, copy: 2 } as const;
+
+/** Sequence ids are 0 to 255, whatever the context (llama.cpp's LLAMA_MAX_SEQ). */
+export const MAX_SEQUENCES = 256;
 
 /** One micro-batch, computed in one go. */
 export interface NativeBatch {
-  /** Changes to the KV cache before the batch, five integers each; `remove` of sequence -1 clears all. */
+  /** Changes to the KV cache before the batch, see {@link MEMORY_OP}. */
   readonly memory: Int32Array;
   readonly tokens: Int32Array;
   /** One a token. */
@@ -81,9 +88,9 @@ export interface NativeBatch {
   readonly sequenceOffsets: Int32Array;
   /** An {@link OUTPUT} a token. */
   readonly outputs: Uint8Array;
-  /** Indices of tokens; the keys that each sees are remembered under its first sequence. */
+  /** Pairs of a token's index and a sequence: the keys that the token sees are remembered under the sequence. */
   readonly remember: Int32Array;
-  /** Indices of tokens; each sees only the keys remembered for its first sequence, not even itself. */
+  /** Pairs of a token's index and a sequence: the token sees only the keys remembered there, not even itself. */
   readonly recall: Int32Array;
 }
 
@@ -121,4 +128,6 @@ export interface NativeAddon {
   /** Frees the model after the batches asked for before. */
   closeModel(model: ModelHandle): Promise<void>;
   quantize(options: QuantizeOptions): Promise<void>;
+  /** Ends what this thread's models compute and frees them. Waits for a running quantisation. */
+  shutDown(): void;
 }

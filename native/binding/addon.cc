@@ -107,15 +107,15 @@ EngineOptions engine_options(const Napi::Object& object) {
   options.path = get_string(object, "path");
   options.devices = get_strings(object, "devices");
   options.gpu_layers = get_int(object, "gpuLayers");
-  options.context_tokens = static_cast<uint32_t>(get_int(object, "contextTokens"));
-  options.batch_tokens = static_cast<uint32_t>(get_int(object, "batchTokens"));
-  options.max_outputs = static_cast<uint32_t>(get_int(object, "maxOutputs"));
-  options.threads = get_int(object, "threads");
+  options.context_tokens = static_cast<uint32_t>(get_size(object, "contextTokens"));
+  options.batch_tokens = static_cast<uint32_t>(get_size(object, "batchTokens"));
+  options.max_outputs = static_cast<uint32_t>(get_size(object, "maxOutputs"));
+  options.threads = get_size(object, "threads");
   options.kv_f32 = get_bool(object, "kvF32");
   options.head.weight = get_floats(object, "headWeight");
   options.head.bias = get_floats(object, "headBias");
-  options.head.outputs = static_cast<size_t>(get_int(object, "headOutputs"));
-  options.head.hidden_size = static_cast<size_t>(get_int(object, "headHiddenSize"));
+  options.head.outputs = static_cast<size_t>(get_size(object, "headOutputs"));
+  options.head.hidden_size = static_cast<size_t>(get_size(object, "headHiddenSize"));
   const Head& head = options.head;
   if (head.weight.size() != head.outputs * head.hidden_size || (!head.bias.empty() && head.bias.size() != head.outputs))
     throw coded_error(object.Env(), "ERR_INTERNAL", "The head's arrays do not fit its size.");
@@ -148,6 +148,15 @@ Napi::Value tokenize_(const Napi::CallbackInfo& info) {
   return copied<Napi::Int32Array>(info.Env(), guarded(info.Env(), [&] { return session->engine->tokenize(text); }));
 }
 
+// Pairs of a token's index and a sequence.
+std::vector<GraphObserver::Token> named_tokens(const Napi::Object& object, const char* name) {
+  const std::vector<int32_t> pairs = get_ints(object, name);
+  if (pairs.size() % 2 != 0) throw coded_error(object.Env(), "ERR_INTERNAL", std::string(name) + " holds pairs.");
+  std::vector<GraphObserver::Token> tokens;
+  for (size_t i = 0; i < pairs.size(); i += 2) tokens.push_back({pairs[i], pairs[i + 1]});
+  return tokens;
+}
+
 Batch batch_from(const Napi::Object& object) {
   Batch batch;
   batch.tokens = get_ints(object, "tokens");
@@ -155,8 +164,8 @@ Batch batch_from(const Napi::Object& object) {
   batch.sequences = get_ints(object, "sequences");
   batch.sequence_offsets = get_ints(object, "sequenceOffsets");
   batch.outputs = get_bytes(object, "outputs");
-  batch.remember = get_ints(object, "remember");
-  batch.recall = get_ints(object, "recall");
+  batch.remember = named_tokens(object, "remember");
+  batch.recall = named_tokens(object, "recall");
   const std::vector<int32_t> memory = get_ints(object, "memory");
   constexpr size_t kFields = 5;
   if (memory.size() % kFields != 0) throw coded_error(object.Env(), "ERR_INTERNAL", "Memory operations have five fields.");
@@ -182,6 +191,14 @@ Napi::Value decode_(const Napi::CallbackInfo& info) {
   });
 }
 
+// Ends what this environment computes and frees its models, before the process's exit destroys what they stand on.
+// Environment cleanup hooks are no help there: process.exit() on the main thread does not run them, and llama.cpp's
+// static objects went while a batch was being computed (a crash in one exit of ten).
+Napi::Value shut_down_(const Napi::CallbackInfo& info) {
+  Environment::of(info.Env()).shut_down();
+  return info.Env().Undefined();
+}
+
 // Frees the model after the batches that were posted before.
 Napi::Value close_model_(const Napi::CallbackInfo& info) {
   const auto& session = session_at(info, 0);
@@ -198,7 +215,7 @@ Napi::Value close_model_(const Napi::CallbackInfo& info) {
 Napi::Value quantize_(const Napi::CallbackInfo& info) {
   const Napi::Object options = object_at(info, 0);
   const std::string input = get_string(options, "input"), output = get_string(options, "output");
-  const int32_t file_type = get_int(options, "fileType"), threads = get_int(options, "threads");
+  const int32_t file_type = get_int(options, "fileType"), threads = get_size(options, "threads");
   Environment& environment = Environment::of(info.Env());
   return environment.run(info.Env(), environment.new_session(), [=]() -> Settle {
     quantize(input, output, file_type, threads);
@@ -218,6 +235,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("decode", Napi::Function::New(env, decode_));
   exports.Set("closeModel", Napi::Function::New(env, close_model_));
   exports.Set("quantize", Napi::Function::New(env, quantize_));
+  exports.Set("shutDown", Napi::Function::New(env, shut_down_));
   return exports;
 }
 

@@ -31,8 +31,16 @@ bool get_bool(const Napi::Object& object, const char* name) {
 int32_t get_int(const Napi::Object& object, const char* name) {
   Napi::Value value = object.Get(name);
   const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0.5;
-  if (number != static_cast<double>(static_cast<int32_t>(number))) refuse(object.Env(), name, "a 32-bit integer");
+  // The range first: converting a double that the type cannot hold is undefined. NaN fails it too.
+  if (!(number >= INT32_MIN && number <= INT32_MAX) || number != static_cast<double>(static_cast<int32_t>(number)))
+    refuse(object.Env(), name, "a 32-bit integer");
   return static_cast<int32_t>(number);
+}
+
+int32_t get_size(const Napi::Object& object, const char* name) {
+  const int32_t number = get_int(object, name);
+  if (number < 1) refuse(object.Env(), name, "at least 1");
+  return number;
 }
 
 std::vector<std::string> get_strings(const Napi::Object& object, const char* name) {

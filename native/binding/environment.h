@@ -42,6 +42,9 @@ class Environment {
   // reference that dies on the worker could be the last one, and a thread cannot join itself.
   Napi::Value run(Napi::Env env, std::shared_ptr<Session> session, std::function<Settle()> job);
 
+  // Ends the running jobs and frees the models. Idempotent; new sessions can be made afterwards.
+  void shut_down();
+
   // `callback(level, text)` receives llama.cpp's log; null stops it.
   void set_log(Napi::Env env, Napi::Value callback);
 
@@ -57,7 +60,6 @@ class Environment {
   static void on_completion(Napi::Env env, Napi::Function, Environment* self, Completion* completion);
   static void on_log_line(Napi::Env env, Napi::Function callback, Environment* self, LogLine* line);
   void stop_log();
-  void shut_down();
 
   using Completions = Napi::TypedThreadSafeFunction<Environment, Completion, on_completion>;
   using LogLines = Napi::TypedThreadSafeFunction<Environment, LogLine, on_log_line>;

@@ -154,13 +154,18 @@ void Engine::check(const Batch& batch) const {
   for (int32_t id : batch.sequences)
     if (id < 0 || id >= ids) throw broken("sequence ids are 0 to " + std::to_string(ids - 1));
   if (outputs > options_.max_outputs) throw broken("it has at most " + std::to_string(options_.max_outputs) + " outputs");
-  for (const auto* indices : {&batch.remember, &batch.recall})
-    for (int32_t index : *indices)
-      if (index < 0 || index >= static_cast<int32_t>(n)) throw broken("it remembers and recalls for its own tokens");
+  for (const auto* named : {&batch.remember, &batch.recall})
+    for (const auto& token : *named)
+      if (token.index < 0 || token.index >= static_cast<int32_t>(n)) throw broken("it remembers and recalls for its own tokens");
 }
 
 void Engine::apply(const MemoryOp& op) {
   const LlamaApi& api = llama();
+  const auto ids = static_cast<int32_t>(api.llama_max_parallel_sequences());
+  const bool clears = op.kind == MemoryOp::Kind::remove && op.sequence == -1;
+  const bool copies = op.kind == MemoryOp::Kind::copy;
+  if ((op.sequence < 0 && !clears) || op.sequence >= ids || (copies && (op.argument < 0 || op.argument >= ids)))
+    throw Error("ERR_INTERNAL", "A memory operation names a sequence that cannot exist.");
   llama_memory_t memory = api.llama_get_memory(context_);
   switch (op.kind) {
     case MemoryOp::Kind::remove:
@@ -171,7 +176,9 @@ void Engine::apply(const MemoryOp& op) {
     case MemoryOp::Kind::shift:
       if (!api.llama_memory_can_shift(memory))
         throw Error("ERR_UNSUPPORTED", "This architecture's cache cannot move positions, which the card reading needs.");
-      return api.llama_memory_seq_add(memory, op.sequence, op.from, op.to, op.delta);
+      return api.llama_memory_seq_add(memory, op.sequence, op.from, op.to, op.argument);
+    case MemoryOp::Kind::copy:
+      return api.llama_memory_seq_cp(memory, op.sequence, op.argument, op.from, op.to);
   }
   throw Error("ERR_INTERNAL", "There is no such memory operation.");
 }
@@ -197,12 +204,7 @@ BatchResult Engine::decode(const Batch& batch) {
                      sequence_ids.data(),
                      wanted.data()};
 
-  const auto with_sequence = [&](const std::vector<int32_t>& indices) {
-    std::vector<GraphObserver::Token> tokens;
-    for (int32_t index : indices) tokens.push_back({static_cast<size_t>(index), *sequence_ids[index]});
-    return tokens;
-  };
-  observer_.begin(width, with_sequence(batch.remember), with_sequence(batch.recall));
+  observer_.begin(width, batch.remember, batch.recall);
   const LogCapture log;
   const int32_t status = llama().llama_decode(context_, raw);
   if (status == 1) throw Error("ERR_MEMORY", "The KV cache has no room for the batch.");

@@ -33,11 +33,11 @@ struct EngineInfo {
 
 // A change to the KV cache before a batch is computed. Positions [from, to); -1: from the start, to the end.
 struct MemoryOp {
-  enum class Kind : int32_t { remove = 0, shift = 1 };
+  enum class Kind : int32_t { remove = 0, shift = 1, copy = 2 };
   Kind kind;
   int32_t sequence;  // remove: -1 clears everything
   int32_t from, to;
-  int32_t delta;  // shift: added to the positions
+  int32_t argument;  // shift: added to the positions; copy: the sequence that shares the cells from now on
 };
 
 // What an output of a batch is wanted for.
@@ -50,8 +50,8 @@ struct Batch {
   std::vector<int32_t> sequences;         // ids of all tokens, one after the other
   std::vector<int32_t> sequence_offsets;  // tokens + 1 offsets into `sequences`
   std::vector<uint8_t> outputs;           // an Output a token
-  std::vector<int32_t> remember;          // indices of tokens, see GraphObserver::begin
-  std::vector<int32_t> recall;            // indices of tokens, see GraphObserver::begin
+  std::vector<GraphObserver::Token> remember;
+  std::vector<GraphObserver::Token> recall;
 };
 
 struct BatchResult {

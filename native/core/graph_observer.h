@@ -13,14 +13,14 @@ namespace scorehead {
 
 class GraphObserver {
  public:
-  // A token of the batch, by its index, and its sequence.
+  // A token of the batch, by its index, and the sequence under which its keys are noted.
   struct Token {
-    size_t index;
+    int32_t index;
     int32_t sequence;
   };
 
-  // Readies the observer for one llama_decode. The keys that a token of `remember` sees are noted under its sequence;
-  // a token of `recall` then sees those and no others. (Starling's card reads a token that sees the whole text, but
+  // Readies the observer for one llama_decode. The keys that a token of `remember` sees are noted under a sequence; a
+  // token of `recall` then sees those and no others. (Starling's card reads a token that sees the whole text, but
   // neither itself nor the placeholder that keeps the positions continuous.)
   void begin(size_t hidden_size, std::vector<Token> remember, std::vector<Token> recall);
 

@@ -21,6 +21,7 @@
   X(llama_get_memory)                \
   X(llama_memory_clear)              \
   X(llama_memory_seq_rm)             \
+  X(llama_memory_seq_cp)             \
   X(llama_memory_seq_add)            \
   X(llama_memory_can_shift)          \
   X(llama_model_get_vocab)           \

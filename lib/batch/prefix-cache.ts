@@ -1,0 +1,82 @@
+/** Prefixes that stay in the KV cache after their rows are done, so that a later row need not compute them again. */
+import type { Sequence, SequenceMemory } from "./sequence-memory.ts";
+
+export interface CachedPrefix {
+  readonly tokens: Int32Array;
+  readonly sequence: Sequence;
+  /** The count of computed tokens when it was last of use. */
+  usedAt: number;
+}
+
+/** More are hardly ever of use, and every cell that is occupied costs attention time, whoever's it is. */
+const MOST_PREFIXES = 8;
+/**
+ * An unused prefix goes after so many tokens were computed beside it. Carrying a cell costs each new token one more
+ * key to look at; computing it again costs a token. On models from 0.5B to 7B the two meet near here.
+ */
+const LIFETIME_TOKENS = 2048;
+
+export class PrefixCache {
+  readonly #memory: SequenceMemory;
+  readonly #prefixes: CachedPrefix[] = [];
+  #computed = 0;
+
+  constructor(memory: SequenceMemory) {
+    this.#memory = memory;
+  }
+
+  /** The prefix that shares the most tokens with `tokens`, and how many; null where none shares any. */
+  find(tokens: Int32Array): { readonly prefix: CachedPrefix; readonly length: number } | null {
+    let best: CachedPrefix | null = null;
+    let length = 0;
+    for (const prefix of this.#prefixes) {
+      const common = commonPrefix(prefix.tokens, tokens);
+      if (common > length) [best, length] = [prefix, common];
+    }
+    return best && { prefix: best, length };
+  }
+
+  /** Marks a prefix as used now. */
+  touch(prefix: CachedPrefix): void {
+    prefix.usedAt = this.#computed;
+  }
+
+  /** Keeps a finished row's sequence; the prefixes that it contains go, and the least recently used beyond the limit. */
+  keep(tokens: Int32Array, sequence: Sequence): void {
+    this.#drop((prefix) => commonPrefix(prefix.tokens, tokens) === prefix.tokens.length);
+    this.#prefixes.push({ tokens, sequence, usedAt: this.#computed });
+    if (this.#prefixes.length > MOST_PREFIXES) this.dropOldest();
+  }
+
+  /** Counts computed tokens and drops what has been carried beside too many of them. */
+  age(tokens: number): void {
+    this.#computed += tokens;
+    this.#drop(({ usedAt }) => this.#computed - usedAt > LIFETIME_TOKENS);
+  }
+
+  /** Frees the least recently used prefix; false where there is none. */
+  dropOldest(): boolean {
+    const [first] = this.#prefixes;
+    if (!first) return false;
+    const oldest = this.#prefixes.reduce((a, b) => (b.usedAt < a.usedAt ? b : a), first);
+    this.#drop((prefix) => prefix === oldest);
+    return true;
+  }
+
+  #drop(gone: (prefix: CachedPrefix) => boolean): void {
+    for (let i = this.#prefixes.length - 1; i >= 0; i--) {
+      const prefix = this.#prefixes[i] as CachedPrefix;
+      if (!gone(prefix)) continue;
+      this.#memory.close(prefix.sequence);
+      this.#prefixes.splice(i, 1);
+    }
+  }
+}
+
+/** How many tokens two sequences have in common from the start. */
+export function commonPrefix(a: Int32Array, b: Int32Array): number {
+  const most = Math.min(a.length, b.length);
+  let i = 0;
+  while (i < most && a[i] === b[i]) i++;
+  return i;
+}

@@ -1,0 +1,201 @@
+/** The planner against a model of llama.cpp's cache: right for every row, whatever is shared, and computed once. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Planner } from "../../lib/batch/planner.ts";
+import { type BatchLimits, OUTSIDE_TEXT, type Row } from "../../lib/batch/types.ts";
+import { FakeLlama, hashKeys } from "./fake-llama.ts";
+
+const LIMITS: BatchLimits = { contextTokens: 64, batchTokens: 8, maxOutputs: 5 };
+
+/** What arrived for a row: a score a token, and the score at the read position. */
+interface Collected {
+  readonly scores: Map<number, number>;
+  readonly hidden: Set<number>;
+}
+
+const collectors = () => {
+  const all = new Map<Row, Collected>();
+  return (row: Row): Collected => {
+    const found = all.get(row) ?? { scores: new Map(), hidden: new Set() };
+    all.set(row, found);
+    return found;
+  };
+};
+
+/** Runs a window to its end. Returns what arrived and the rows in the order they finished. */
+function run(planner: Planner, llama: FakeLlama, rows: readonly Row[]) {
+  const collected = collectors();
+  const finished: Row[] = [];
+  planner.begin(rows);
+  for (let batch = planner.plan(); batch; batch = planner.plan()) {
+    const scores = batch.native ? llama.decode(batch.native) : [];
+    expect(scores).toHaveLength(batch.deliveries.length);
+    for (const [i, deliveries] of batch.deliveries.entries())
+      for (const { row, token, hidden } of deliveries) {
+        collected(row).scores.set(token, scores[i] as number);
+        if (hidden) collected(row).hidden.add(token);
+      }
+    for (const { from, to, count } of batch.shared)
+      for (let token = 0; token < count; token++) {
+        const score = collected(from).scores.get(token);
+        if (score !== undefined) collected(to).scores.set(token, score);
+        if (collected(from).hidden.has(token)) collected(to).hidden.add(token);
+      }
+    finished.push(...batch.finished);
+  }
+  expect(new Set(finished)).toEqual(new Set(rows));
+  expect(finished).toHaveLength(rows.length);
+  return { collected, finished };
+}
+
+/** Each output that the row asks for is there, and is the hash of exactly the keys that it should see. */
+function expectRight(row: Row, { scores, hidden }: Collected): void {
+  const keys = Array.from(row.tokens, (token, position) => ({ token, position }));
+  const expected = (token: number): number =>
+    hashKeys(keys.slice(0, token + 1), (row.tokens[token] as number) * 7919 + token);
+  const all = row.perToken || row.hidden === "all";
+  const tokens = all ? keys.map(({ position }) => position) : typeof row.read === "number" ? [row.read] : [];
+  for (const token of tokens) expect(scores.get(token), `token ${token}`).toBe(expected(token));
+  if (row.hidden === "all") for (const { position } of keys) expect(hidden.has(position)).toBe(true);
+  if (row.hidden === "end" && typeof row.read === "number") expect(hidden.has(row.read)).toBe(true);
+  if (typeof row.read === "number") return;
+  expect(scores.get(OUTSIDE_TEXT)).toBe(hashKeys(keys, row.read.token * 7919 + row.read.position));
+  expect(hidden.has(OUTSIDE_TEXT)).toBe(row.hidden !== "none");
+}
+
+function row(tokens: readonly number[], more: Partial<Row> = {}): Row {
+  return { tokens: Int32Array.from(tokens), read: tokens.length - 1, perToken: false, hidden: "none", call: 0, ...more };
+}
+
+/** The nodes of the rows' prefix tree: what has to be computed where no output stands in the way. */
+function distinctPrefixes(rows: readonly Row[]): number {
+  const seen = new Set<string>();
+  for (const { tokens } of rows) for (let n = 1; n <= tokens.length; n++) seen.add(tokens.slice(0, n).join());
+  return seen.size;
+}
+
+const count = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
+
+describe("each distinct prefix once", () => {
+  const cases: Record<string, Row[]> = {
+    "one prompt, many answers": count(0, 20).map((i) => row([...count(100, 112), 200 + i, 300 + i])),
+    "duplicates": [row([1, 2, 3]), row([1, 2, 3]), row([1, 2, 3])],
+    "one text a prefix of another": [row([1, 2, 3, 4, 5]), row([1, 2, 3]), row([1])],
+    "rows longer than a micro-batch": [row(count(0, 30)), row([...count(0, 20), 99, 98]), row([...count(0, 9), 77])],
+    "a deep tree": [row([1, 2, 3, 4]), row([1, 2, 3, 5]), row([1, 2, 6]), row([1, 7, 8]), row([1, 7, 9]), row([10])],
+    "per-token output on shared tokens": count(0, 6).map((i) => row([...count(0, 12), 50 + i], { perToken: true })),
+    "hidden states on shared tokens": count(0, 6).map((i) => row([...count(0, 12), 50 + i], { hidden: "all" })),
+  };
+  for (const [name, rows] of Object.entries(cases))
+    it(name, () => {
+      const planner = new Planner(LIMITS);
+      const llama = new FakeLlama(LIMITS);
+      const { collected } = run(planner, llama, rows);
+      for (const each of rows) expectRight(each, collected(each));
+      expect(llama.computed).toBe(distinctPrefixes(rows));
+      expect(planner.stats).toEqual({ asked: rows.reduce((sum, { tokens }) => sum + tokens.length, 0), computed: llama.computed });
+    });
+
+  it("does not compute tokens behind the last output", () => {
+    const llama = new FakeLlama(LIMITS);
+    const rows = [row(count(0, 20), { read: 4 })];
+    const { collected } = run(new Planner(LIMITS), llama, rows);
+    expectRight(rows[0] as Row, collected(rows[0] as Row));
+    expect(llama.computed).toBe(5);
+  });
+
+  it("takes more rows than there are sequences", () => {
+    const limits = { contextTokens: 2048, batchTokens: 512, maxOutputs: 512 };
+    const rows = count(0, 700).map((i) => row([1, 2, 10 + i]));
+    const llama = new FakeLlama(limits);
+    const { collected } = run(new Planner(limits), llama, rows);
+    for (const each of rows) expectRight(each, collected(each));
+    expect(llama.computed).toBe(702);
+  });
+});
+
+describe("across windows", () => {
+  it("computes only what a conversation grew by", () => {
+    const planner = new Planner(LIMITS);
+    const llama = new FakeLlama(LIMITS);
+    for (const turns of [1, 2, 3, 4]) {
+      const before = llama.computed;
+      const grown = row(count(0, 10 * turns));
+      const { collected } = run(planner, llama, [grown]);
+      expectRight(grown, collected(grown));
+      expect(llama.computed - before).toBe(10);
+    }
+  });
+
+  it("computes a prompt again after long disuse, and keeps few cells meanwhile", () => {
+    const limits = { contextTokens: 4096, batchTokens: 512, maxOutputs: 64 };
+    const planner = new Planner(limits);
+    const llama = new FakeLlama(limits);
+    run(planner, llama, [row(count(0, 40))]);
+    for (let i = 1; i <= 40; i++) run(planner, llama, [row(count(1000 * i, 1000 * i + 100))]);
+    expect(llama.mostCells).toBeLessThan(8 * 100 + 512);
+    const before = llama.computed;
+    run(planner, llama, [row(count(0, 41))]);
+    expect(llama.computed - before).toBe(41);
+  });
+
+  it("goes on after a reset and after rows were dropped", () => {
+    const planner = new Planner(LIMITS);
+    const llama = new FakeLlama(LIMITS);
+    const gone = row(count(0, 30), { call: 1 });
+    const kept = row([...count(0, 15), 99], { call: 2 });
+    planner.begin([gone, kept]);
+    const first = planner.plan();
+    if (first?.native) llama.decode(first.native);
+    planner.drop(({ call }) => call === 1);
+    const collected = collectors();
+    for (let batch = planner.plan(); batch; batch = planner.plan()) {
+      const scores = batch.native ? llama.decode(batch.native) : [];
+      for (const [i, deliveries] of batch.deliveries.entries())
+        for (const { row: to, token } of deliveries) collected(to).scores.set(token, scores[i] as number);
+    }
+    expectRight(kept, collected(kept));
+    planner.begin([gone]);
+    planner.plan();
+    planner.reset();
+    expectRight(gone, run(planner, llama, [gone]).collected(gone));
+  });
+});
+
+describe("any tree", () => {
+  const tokens = fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 24 });
+  const anyRow = fc
+    .record({
+      tokens,
+      perToken: fc.boolean(),
+      hidden: fc.constantFrom("none", "end", "all" as const),
+      call: fc.integer({ min: 0, max: 2 }),
+      read: fc.oneof(fc.constant("last" as const), fc.constant("early" as const), fc.integer({ min: 0, max: 9 })),
+    })
+    .map(({ tokens: ids, read, ...more }) => {
+      const last = ids.length - 1;
+      const at = read === "last" ? last : read === "early" ? last >> 1 : { token: 9, position: ids.length + read };
+      return row(ids, { ...more, read: at } as Partial<Row>);
+    });
+  const anyLimits = fc.record({
+    contextTokens: fc.integer({ min: 27, max: 80 }),
+    batchTokens: fc.integer({ min: 1, max: 16 }),
+    maxOutputs: fc.integer({ min: 1, max: 16 }),
+  });
+
+  it("is right over several windows, within the limits, and never computes more than was asked", () => {
+    fc.assert(
+      fc.property(fc.array(fc.array(anyRow, { maxLength: 12 }), { minLength: 1, maxLength: 4 }), anyLimits, (windows, limits) => {
+        const planner = new Planner(limits);
+        const llama = new FakeLlama(limits);
+        for (const rows of windows) {
+          const { collected } = run(planner, llama, rows);
+          for (const each of rows) expectRight(each, collected(each));
+        }
+        const cards = windows.flat().filter(({ read }) => typeof read !== "number").length;
+        expect(planner.stats.computed).toBeLessThanOrEqual(planner.stats.asked + 2 * cards);
+      }),
+      { numRuns: 3000, seed: 7 },
+    );
+  });
+});
