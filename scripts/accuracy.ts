@@ -33,7 +33,9 @@ async function errorOf(name: CaseName, file: string, kv: "f16" | "f32"): Promise
     const expected = scores.flat();
     const spread = Math.max(...expected) - Math.min(...expected);
     if (spread === 0) continue; // an empty text has one score and no spread
-    const difference = Math.max(...expected.map((value, i) => Math.abs(value - (output.scores?.data[i] ?? Number.NaN))));
+    const difference = Math.max(
+      ...expected.map((value, i) => Math.abs(value - (output.scores?.data[i] ?? Number.NaN))),
+    );
     largest = Math.max(largest, difference / spread);
   }
   return largest;

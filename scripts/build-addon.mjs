@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { ensureHeaders, packageRoot } from "./llama-source.mjs";
 
 const require = createRequire(import.meta.url);
@@ -54,4 +55,4 @@ function nodedir() {
   return existsSync(join(prefix, "include", "node", "node_api.h")) ? [`--nodedir=${prefix}`] : [];
 }
 
-if (process.argv[1] === import.meta.filename) buildAddon(...process.argv.slice(2));
+if (process.argv[1] === fileURLToPath(import.meta.url)) buildAddon(...process.argv.slice(2));

@@ -13,7 +13,8 @@ const read = (/** @type {string} */ name) => readFileSync(join(packageRoot, name
 const manifest = JSON.parse(read("package.json"));
 
 for (const [name, version] of Object.entries(manifest.optionalDependencies))
-  if (version !== manifest.llamaCpp.version) problems.push(`${name} is pinned to ${version}, and llamaCpp.version is ${manifest.llamaCpp.version}`);
+  if (version !== manifest.llamaCpp.version)
+    problems.push(`${name} is pinned to ${version}, and llamaCpp.version is ${manifest.llamaCpp.version}`);
 
 for (const kind of ["dependencies", "devDependencies", "optionalDependencies"])
   for (const [name, version] of Object.entries(manifest[kind]))

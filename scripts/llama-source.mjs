@@ -91,3 +91,7 @@ function run(tool, args, cwd) {
   if (result.error) throw new Error(`${tool} cannot be run (${result.error.message}). ${REMEDIES[tool]}`);
   if (result.status !== 0) throw new Error(`\`${tool} ${args.join(" ")}\` failed:\n${result.stderr}`);
 }
+
+// `node scripts/llama-source.mjs FOLDER` checks everything out into an existing folder.
+const [, script, destination] = process.argv;
+if (script === fileURLToPath(import.meta.url) && destination !== undefined) checkOutRelease(destination, ["."]);

@@ -1,7 +1,7 @@
 /**
- * Rows → prefix tree → micro-batches. Each distinct prefix of a window of rows is computed once.
+ * Rows → prefix tree → micro-batches. Each distinct prefix is computed once.
  *
- * The rows of a window are walked in lexicographic order, which is the tree in depth-first order: a row shares more with
+ * Rows come in windows, whenever the one before is used up and a micro-batch still has room. A window is walked in lexicographic order, which is the tree in depth-first order: a row shares more with
  * the row before it than with any earlier one. What they share is either in the cache already, and the row's sequence
  * is made a copy of that part (llama.cpp copies no data, only marks the cells), or it is being computed in the same
  * micro-batch, and its tokens carry both rows' sequence ids. Besides that one predecessor and the prefix cache, nothing
@@ -47,14 +47,17 @@ interface Active {
 const CARDS_AT_ONCE = 16;
 const CLEAR: readonly number[] = [MEMORY_OP.remove, -1, -1, -1, 0];
 
+/** Hands out the next rows to compute together, in any order; none: there are no more for now. */
+export type NextRows = () => readonly Row[];
+
 export class Planner {
   readonly #limits: BatchLimits;
+  readonly #nextRows: NextRows;
   #memory = new SequenceMemory();
   #cache = new PrefixCache(this.#memory);
   /** In lexicographic order; those before `#next` have been admitted. */
   #window: Row[] = [];
   #next = 0;
-  #lastOfCalls: ReadonlySet<Row> = new Set();
   /** The row whose text is being computed, or the last one that was: the next row's best source. */
   #current: Active | null = null;
   /** Rows that may have come to their end with the last batch. */
@@ -67,30 +70,14 @@ export class Planner {
   #asked = 0;
   #computed = 0;
 
-  constructor(limits: BatchLimits) {
+  /** @param nextRows rows that fit the context */
+  constructor(limits: BatchLimits, nextRows: NextRows) {
     this.#limits = limits;
+    this.#nextRows = nextRows;
   }
 
   get stats(): PlannerStats {
     return { asked: this.#asked, computed: this.#computed };
-  }
-
-  /** Begins a window: rows that are planned together. The window before is done. Every row fits the context. */
-  begin(rows: readonly Row[]): void {
-    if (!this.done)
-      throw new ScoreheadError("ERR_INTERNAL", "A window began before the last one ended. Please report this.");
-    if (this.#current) this.#ended.push(this.#current);
-    this.#current = null;
-    this.#retire();
-    this.#window = [...rows].sort((a, b) => compareTokens(a.tokens, b.tokens));
-    this.#next = 0;
-    this.#lastOfCalls = new Set(new Map(this.#window.map((row) => [row.call, row])).values());
-    for (const { tokens } of rows) this.#asked += tokens.length;
-  }
-
-  /** Whether every row of the window has been planned to its end. */
-  get done(): boolean {
-    return this.#textsDone && this.#cards.length === 0 && this.#newCards.length === 0;
   }
 
   /** Takes rows out of the window, as far as they are not planned yet. */
@@ -119,9 +106,9 @@ export class Planner {
     this.#clear = true;
   }
 
-  /** The next micro-batch, or null where the window is done. The one before has been computed. */
+  /** The next micro-batch, or null where there are no rows. The one before has been computed. */
   plan(): PlannedBatch | null {
-    if (this.done) return null;
+    if (this.#isIdle && !this.#refill()) return null;
     this.#retire();
     this.#cards.push(...this.#newCards.splice(0));
     const batch = new MicroBatch(this.#limits);
@@ -132,7 +119,7 @@ export class Planner {
       this.#current.path = [];
       if (isUnfinished(this.#current)) this.#extend(this.#current, batch, finished);
     }
-    while (!this.#textsDone && !this.#isCurrentUnfinished) {
+    while (!this.#isCurrentUnfinished && (this.#next < this.#window.length || this.#refill())) {
       if (!this.#admit(this.#window[this.#next] as Row, batch, shared, finished)) break;
       this.#next++;
     }
@@ -146,6 +133,19 @@ export class Planner {
 
   get #textsDone(): boolean {
     return this.#next === this.#window.length && !this.#isCurrentUnfinished;
+  }
+
+  get #isIdle(): boolean {
+    return this.#textsDone && this.#cards.length === 0 && this.#newCards.length === 0;
+  }
+
+  /** Takes the next window, in lexicographic order; false where there is none. */
+  #refill(): boolean {
+    const rows = this.#nextRows();
+    this.#window = [...rows].sort((a, b) => compareTokens(a.tokens, b.tokens));
+    this.#next = 0;
+    for (const { tokens } of rows) this.#asked += tokens.length;
+    return rows.length > 0;
   }
 
   #emit(batch: MicroBatch, shared: SharedOutputs[], finished: Row[]): PlannedBatch {
@@ -166,8 +166,7 @@ export class Planner {
   #retire(): void {
     for (const active of new Set(this.#ended.splice(0))) {
       if (active === this.#current || active.card === "reading") continue; // its other end comes later
-      if (this.#lastOfCalls.has(active.row))
-        this.#cache.keep(active.row.tokens.subarray(0, active.length), active.sequence);
+      if (active.row.keep) this.#cache.keep(active.row.tokens.subarray(0, active.length), active.sequence);
       else this.#memory.close(active.sequence);
     }
   }

@@ -10,8 +10,8 @@ export interface Row {
   readonly perToken: boolean;
   /** Which hidden states are wanted. */
   readonly hidden: "none" | "end" | "all";
-  /** Whose call it is: the last row of a call stays in the cache for the next one. */
-  readonly call: number;
+  /** Whether it stays in the prefix cache when it is done: what comes next may begin like it. */
+  readonly keep: boolean;
 }
 
 /** Starling's card reading: the score is that of a `token` at `position` that sees all the text, and not itself. */

@@ -1,6 +1,12 @@
 /** What converting a checkpoint will do: every tensor accounted for, every key decided, nothing read but the head. */
 import { basename } from "node:path";
-import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../checkpoint/types.ts";
+import {
+  type Checkpoint,
+  type CheckpointTensor,
+  type CheckpointTokenizer,
+  DTYPE_BYTES,
+  type JsonObject,
+} from "../checkpoint/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import type { GgufValue, WritableType } from "../gguf/types.ts";
 import { u32 } from "../gguf/values.ts";
@@ -21,6 +27,8 @@ export interface PlannedTensor {
   /** ggml order. */
   readonly dims: readonly number[];
   readonly type: WritableType;
+  /** Bytes in the file that is written first. */
+  readonly byteLength: number;
   readonly source: CheckpointTensor & { readonly dtype: FloatDtype };
   /** Heads within whose rows the rotary halves become pairs; null: rows stay. */
   readonly rotaryHeads: number | null;
@@ -194,11 +202,13 @@ function planTensors(
     if (!source) throw missing(from, finder.checkpoint);
     const shape = rule.shape(sizes);
     requireShape(source, shape);
+    // llama.cpp wants vectors in F32: they are small, and norms and biases are computed so.
+    const type = shape.length === 1 ? "F32" : baseType;
     planned.push({
       name: rule.to.replace("{i}", layer),
       dims: [...shape].reverse(),
-      // llama.cpp wants vectors in F32: they are small, and norms and biases are computed so.
-      type: shape.length === 1 ? "F32" : baseType,
+      type,
+      byteLength: shape.reduce((product, n) => product * n, DTYPE_BYTES[type]),
       source: requireFloat(source),
       rotaryHeads: rule.rotary ? sizes[rule.rotary] : null,
     });

@@ -2,6 +2,8 @@
 import { randomBytes } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { unlessAborted } from "../abort.ts";
+import { abortSignal, type Check, checkOptions, checkPath, ofType, oneOf } from "../check-options.ts";
 import { readJsonIfPresent } from "../checkpoint/json.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { readTokenizer } from "../checkpoint/tokenizer.ts";
@@ -43,12 +45,34 @@ export interface ConvertOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How {@link quantize} works. */
+export interface QuantizeOptions extends Pick<ConvertOptions, "onProgress" | "signal"> {
+  readonly type: QuantizedType;
+}
+
+const CONVERT_CHECKS: Readonly<Record<keyof ConvertOptions, Check>> = {
+  tokenizer: ofType("string"),
+  profile: ofType("string"),
+  type: oneOf(OUTPUT_TYPES),
+  onProgress: ofType("function"),
+  signal: abortSignal,
+};
+
+const QUANTIZE_CHECKS: Readonly<Record<keyof QuantizeOptions, Check>> = {
+  type: oneOf(Object.keys(QUANTIZED_TYPES)),
+  onProgress: ofType("function"),
+  signal: abortSignal,
+};
+
 /**
  * Plans the conversion of a checkpoint directory without writing anything.
  * @throws what {@link convert} throws before it writes
  */
-export async function planCheckpoint(directory: string, options: ConvertOptions = {}): Promise<ConvertPlan> {
-  checkType(options.type ?? "auto", OUTPUT_TYPES);
+export async function planCheckpoint(directory: string, options?: ConvertOptions): Promise<ConvertPlan> {
+  return planChecked(directory, checkOptions<ConvertOptions>(options, CONVERT_CHECKS));
+}
+
+async function planChecked(directory: string, options: ConvertOptions): Promise<ConvertPlan> {
   await requireDirectory(directory);
   if (options.tokenizer !== undefined) await requireDirectory(options.tokenizer);
   const checkpoint = await openCheckpoint(directory);
@@ -73,18 +97,20 @@ export async function planCheckpoint(directory: string, options: ConvertOptions 
  * @throws ERR_CHECKPOINT, ERR_CONFIG, ERR_SAFETENSORS, ERR_ZIP, ERR_PICKLE, ERR_TOKENIZER, ERR_TENSOR, ERR_HEAD,
  *   ERR_UNSUPPORTED, ERR_NOT_FOUND, ERR_IO, ERR_QUANTIZE, ERR_ABORTED
  */
-export async function convert(directory: string, output: string, options: ConvertOptions = {}): Promise<ConvertPlan> {
-  const plan = await planCheckpoint(directory, options);
-  const { type } = options;
+export async function convert(directory: string, output: string, options?: ConvertOptions): Promise<ConvertPlan> {
+  const checked = checkOptions<ConvertOptions>(options, CONVERT_CHECKS);
+  checkPath(output, "The output");
+  const plan = await planChecked(directory, checked);
+  const { type } = checked;
   if (!isQuantizedType(type)) {
-    await writePlan(plan, output, options);
+    await writePlan(plan, output, checked);
     return plan;
   }
   const target = resolve(output);
   const base = join(dirname(target), `.${basename(target)}.${process.pid}.${randomBytes(6).toString("hex")}.base.tmp`);
   try {
-    await writePlan(plan, base, options);
-    await quantizeTo(base, target, type, options.onProgress);
+    await writePlan(plan, base, checked);
+    await quantizeTo(base, target, type, checked);
   } finally {
     await rm(base, { force: true });
   }
@@ -93,14 +119,15 @@ export async function convert(directory: string, output: string, options: Conver
 
 /**
  * Quantises a GGUF file that carries a score head; the head stays in float32.
- * @throws ERR_GGUF, ERR_NO_HEAD, ERR_QUANTIZE (e.g. where the input is quantised already), ERR_NOT_FOUND, ERR_IO
+ * @throws ERR_GGUF, ERR_NO_HEAD, ERR_QUANTIZE (e.g. where the input is quantised already), ERR_NOT_FOUND, ERR_IO,
+ *   ERR_ABORTED
  */
-export async function quantize(
-  input: string,
-  output: string,
-  options: { readonly type: QuantizedType; readonly onProgress?: ConvertOptions["onProgress"] },
-): Promise<void> {
-  checkType(options?.type, Object.keys(QUANTIZED_TYPES));
+export async function quantize(input: string, output: string, options: QuantizeOptions): Promise<void> {
+  const checked = checkOptions<QuantizeOptions>(options, QUANTIZE_CHECKS);
+  if (checked.type === undefined)
+    throw new ScoreheadError("ERR_ARGUMENT", `"type" is missing; it has to be ${QUANTIZE_CHECKS.type(undefined)}.`);
+  checkPath(input, "The file to quantise");
+  checkPath(output, "The output");
   const file = await readGguf(input);
   headFromMetadata(file.metadata);
   const quantized = file.tensors.find(({ typeName }) => !["F32", "F16", "BF16"].includes(typeName));
@@ -110,7 +137,7 @@ export async function quantize(
       `${input} is quantised already (${quantized.name} is ${quantized.typeName}); doing it twice adds up the errors. ` +
         "Start from the f32, f16 or bf16 file.",
     );
-  await quantizeTo(input, output, options.type, options.onProgress);
+  await quantizeTo(input, output, checked.type, checked);
 }
 
 function writePlan(plan: ConvertPlan, path: string, { onProgress, signal }: ConvertOptions): Promise<void> {
@@ -130,21 +157,15 @@ function quantizeTo(
   input: string,
   output: string,
   type: QuantizedType,
-  onProgress: ConvertOptions["onProgress"],
+  { onProgress, signal }: Pick<ConvertOptions, "onProgress" | "signal">,
 ): Promise<void> {
-  return replaceFile(output, (temporary) =>
-    quantizeFile(input, temporary, type, (done, total) => onProgress?.({ stage: "quantize", done, total })),
-  );
-}
-
-function checkType(type: unknown, known: readonly string[]): void {
-  if (typeof type !== "string" || !known.includes(type))
-    throw new ScoreheadError("ERR_ARGUMENT", `There is no type ${JSON.stringify(type)}; known: ${known.join(", ")}.`);
+  const report = (done: number, total: number): void => onProgress?.({ stage: "quantize", done, total });
+  // llama.cpp's quantiser cannot be stopped: an aborted call stops waiting for it, and its file is removed.
+  return replaceFile(output, (temporary) => unlessAborted(quantizeFile(input, temporary, type, report), signal));
 }
 
 async function requireDirectory(path: unknown): Promise<void> {
-  if (typeof path !== "string" || path === "")
-    throw new ScoreheadError("ERR_ARGUMENT", "A checkpoint has to be named by the path of its directory.");
+  checkPath(path, "A checkpoint's directory");
   const found = await stat(path).catch((error: unknown) => {
     throw ioError("open the checkpoint", path, error);
   });

@@ -1,8 +1,9 @@
 /** The options of the public API and their checks: nothing of the wrong type gets past this file. */
-import { ScoreheadError } from "../errors.ts";
+import { abortSignal, type Check, checkOptions, integer, ofType, oneOf } from "../check-options.ts";
 import { READ_POSITIONS, type ReadPosition, type TruncationSide } from "../head/types.ts";
 import type { ConversationInput } from "../prompt/types.ts";
 import { DEVICE_CHOICES, type DeviceChoice } from "../runtime/open.ts";
+import type { Weights } from "./rank.ts";
 
 /** One text to score: the exact string, a conversation for the profile's template, or token ids taken as given. */
 export type ScoreInput = string | ConversationInput | { readonly tokenIds: readonly number[] | Int32Array };
@@ -19,6 +20,12 @@ export interface LoadOptions {
   readonly kv?: "f16" | "f32" | undefined;
   /** Tokens that the KV cache holds; default: the model's full length where memory allows, and at least 2048. */
   readonly context?: number | undefined;
+  /** Layers to keep on the GPU, -1 for all; default: as many as fit its memory. */
+  readonly gpuLayers?: number | undefined;
+  /** Use this one of several GPUs, counted from 0; default: all of them, by layers. */
+  readonly mainGpu?: number | undefined;
+  /** Shares of the model for each of several GPUs, e.g. [3, 1]; default: by their free memory. */
+  readonly tensorSplit?: readonly number[] | undefined;
   /** Profile to use instead of the file's own. */
   readonly profile?: string | undefined;
   /** For a checkpoint directory without tokenizer or config of its own (Starling): the base model's directory. */
@@ -43,34 +50,31 @@ export interface ScoreOptions {
   readonly appendEos?: boolean | undefined;
   /** Stops the call between two micro-batches. */
   readonly signal?: AbortSignal | undefined;
+  /** Called when texts are done; `done` of `total`. */
+  readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
 }
 
-type Check = (value: unknown) => string | null;
-
-const oneOf =
-  (values: readonly string[]): Check =>
-  (value) =>
-    values.includes(value as string) ? null : `one of ${values.map((v) => `"${v}"`).join(", ")}`;
-const integer =
-  (from: number, to: number): Check =>
-  (value) =>
-    Number.isInteger(value) && (value as number) >= from && (value as number) <= to
-      ? null
-      : `an integer from ${from} to ${to}`;
-const ofType =
-  (type: "boolean" | "string" | "function"): Check =>
-  (value) =>
-    typeof value === type ? null : `a ${type}`;
-const signal: Check = (value) => (value instanceof AbortSignal ? null : "an AbortSignal");
+export interface RankOptions extends Omit<ScoreOptions, "perToken" | "hiddenStates"> {
+  /** How several outputs count: a weight each in order, or by label (others count 0). */
+  readonly weights?: Weights | undefined;
+}
 
 /** No published model is longer; a larger number is a mistake, and llama.cpp would try to allocate for it. */
 const MOST_TOKENS = 1 << 24;
+
+const shares: Check = (value) => {
+  const fits = Array.isArray(value) && value.length > 0 && value.every((share) => Number.isFinite(share) && share >= 0);
+  return fits && value.some((share) => share > 0) ? null : "an array of shares, at least one above 0";
+};
 
 const LOAD_CHECKS: Readonly<Record<keyof LoadOptions, Check>> = {
   device: oneOf(DEVICE_CHOICES),
   threads: integer(1, 512),
   kv: oneOf(["f16", "f32"]),
   context: integer(1, MOST_TOKENS),
+  gpuLayers: integer(-1, 10_000),
+  mainGpu: integer(0, 255),
+  tensorSplit: shares,
   profile: ofType("string"),
   tokenizer: ofType("string"),
   onLog: ofType("function"),
@@ -84,40 +88,23 @@ const SCORE_CHECKS: Readonly<Record<keyof ScoreOptions, Check>> = {
   truncate: oneOf(["left", "right"]),
   read: oneOf(READ_POSITIONS),
   appendEos: ofType("boolean"),
-  signal,
+  signal: abortSignal,
+  onProgress: ofType("function"),
 };
 
-/** @throws ERR_ARGUMENT naming the option, what it has to be and what it was */
+const { perToken: _, hiddenStates: __, ...RANK_CHECKS } = { ...SCORE_CHECKS, weights: () => null };
+
+/** @throws ERR_ARGUMENT */
 export function checkLoadOptions(options: unknown): LoadOptions {
-  return checkOptions(options, LOAD_CHECKS) as LoadOptions;
+  return checkOptions<LoadOptions>(options, LOAD_CHECKS);
 }
 
-/** @throws ERR_ARGUMENT naming the option, what it has to be and what it was */
+/** @throws ERR_ARGUMENT */
 export function checkScoreOptions(options: unknown): ScoreOptions {
-  return checkOptions(options, SCORE_CHECKS) as ScoreOptions;
+  return checkOptions<ScoreOptions>(options, SCORE_CHECKS);
 }
 
-function checkOptions(options: unknown, checks: Readonly<Record<string, Check>>): object {
-  if (options === undefined) return {};
-  if (typeof options !== "object" || options === null || Array.isArray(options))
-    throw new ScoreheadError("ERR_ARGUMENT", `The options have to be an object, not ${describe(options)}.`);
-  for (const [name, value] of Object.entries(options)) {
-    const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
-    if (!check)
-      throw new ScoreheadError(
-        "ERR_ARGUMENT",
-        `There is no option "${name}"; known: ${Object.keys(checks).join(", ")}.`,
-      );
-    const expected = value === undefined ? null : check(value);
-    if (expected) throw new ScoreheadError("ERR_ARGUMENT", `"${name}" has to be ${expected}, not ${describe(value)}.`);
-  }
-  return options;
-}
-
-/** A wrong value for an error message: its text where that is short and plain, else its type. */
-export function describe(value: unknown): string {
-  if (value === null || value === undefined || typeof value === "number" || typeof value === "boolean")
-    return String(value);
-  if (typeof value === "string") return value.length <= 40 ? JSON.stringify(value) : "a longer string";
-  return Array.isArray(value) ? "an array" : `a value of type ${typeof value}`;
+/** `weights` are checked against the model's labels. @throws ERR_ARGUMENT */
+export function checkRankOptions(options: unknown): RankOptions {
+  return checkOptions<RankOptions>(options, RANK_CHECKS);
 }

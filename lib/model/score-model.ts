@@ -1,64 +1,50 @@
 /** The public class: a loaded reward or cost model. */
-import { availableParallelism } from "node:os";
-import { ScoreheadError } from "../errors.ts";
+import { checkPath } from "../check-options.ts";
 import { readGguf } from "../gguf/read.ts";
-import type { GgufFile } from "../gguf/types.ts";
-import { headFromMetadata } from "../head/metadata.ts";
 import type { ScoreModelOutput } from "../head/output.ts";
-import { defaultLabels, validateHead } from "../head/spec.ts";
-import type { HeadSpec, ScoreType } from "../head/types.ts";
-import { findProfile, PROFILE_NAMES } from "../prompt/profiles.ts";
+import type { Message } from "../prompt/types.ts";
 import { subscribeLog } from "../runtime/log.ts";
-import { nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
 import { resolveSource } from "../source/resolve.ts";
-import { tokenizerRules } from "../tokens/metadata.ts";
-import { BATCH_TOKENS, contextTokens, maxOutputs, readBackbone } from "./backbone.ts";
+import { type Engine, type ModelInfo, openEngine } from "./engine.ts";
 import {
   checkLoadOptions,
+  checkRankOptions,
   checkScoreOptions,
-  describe,
   type LoadOptions,
+  type RankOptions,
   type ScoreInput,
   type ScoreOptions,
 } from "./options.ts";
-import { type Engine, scoreInputs, toIds } from "./pipeline.ts";
-import { Queue } from "./queue.ts";
-
-/** Facts about a loaded model. */
-export interface ModelInfo {
-  /** The GGUF file in use. */
-  readonly path: string;
-  readonly profile: string;
-  readonly type: ScoreType;
-  readonly labels: readonly string[];
-  readonly architecture: string;
-  readonly hiddenSize: number;
-  /** The most tokens of a text, by the profile or the checkpoint's config. */
-  readonly maxLength: number;
-  /** Cells of the KV cache. */
-  readonly contextTokens: number;
-  /** What it runs on, e.g. `cpu` or `vulkan (llvmpipe)`. */
-  readonly device: string;
-  readonly threads: number;
-}
+import { scoreInputs } from "./pipeline.ts";
+import { toIds } from "./prepare.ts";
+import { type Ranked, rankInputs, rankOutput, resolveWeights } from "./rank.ts";
+import type { ModelStats } from "./scheduler.ts";
+import { type StreamResult, streamScores } from "./stream.ts";
 
 /**
  * A reward or cost model, loaded and ready to score.
  *
- * Calls may overlap; they are computed one after the other. The weights are freed by {@link close}, by `await using`,
+ * Calls may overlap: their texts share micro-batches, in turns. Prefixes that texts have in common are computed once, and
+ * recent ones stay in the cache for the next call. The weights are freed by {@link close}, by `await using`,
  * or when the process or worker thread ends.
  */
 export class ScoreModel {
-  readonly info: ModelInfo;
   readonly #engine: Engine;
-  readonly #queue = new Queue();
   readonly #unsubscribe: () => void;
   #freed: Promise<void> | undefined;
 
-  private constructor(engine: Engine, info: ModelInfo, unsubscribe: () => void) {
+  private constructor(engine: Engine, unsubscribe: () => void) {
     this.#engine = engine;
-    this.info = info;
     this.#unsubscribe = unsubscribe;
+  }
+
+  get info(): ModelInfo {
+    return this.#engine.info;
+  }
+
+  /** What has been asked for, computed and reused since the model was loaded. */
+  stats(): ModelStats {
+    return this.#engine.scheduler.stats;
   }
 
   /**
@@ -73,14 +59,12 @@ export class ScoreModel {
    */
   static async load(source: string, options?: LoadOptions): Promise<ScoreModel> {
     const checked = checkLoadOptions(options);
-    if (typeof source !== "string" || source === "")
-      throw new ScoreheadError("ERR_ARGUMENT", `The model has to be named by a path, not ${describe(source)}.`);
+    checkPath(source, "The model");
     const unsubscribe = subscribeLog(checked.onLog);
     try {
       const path = await resolveSource(source, checked);
       const file = await readGguf(path);
-      const { engine, info } = await openEngine(file, checked);
-      return new ScoreModel(engine, info, unsubscribe);
+      return new ScoreModel(await openEngine(file, checked), unsubscribe);
     } catch (error) {
       unsubscribe();
       throw error;
@@ -101,10 +85,48 @@ export class ScoreModel {
    * @source safe-rlhf's `ScoreModelOutput`
    */
   async score(input: ScoreInput | readonly ScoreInput[], options?: ScoreOptions): Promise<ScoreModelOutput> {
-    this.#queue.checkOpen();
+    this.#engine.scheduler.checkOpen();
     const checked = checkScoreOptions(options);
     const inputs = Array.isArray(input) ? (Array.from(input) as ScoreInput[]) : [input as ScoreInput];
-    return this.#queue.run((proceed) => scoreInputs(this.#engine, inputs, checked, proceed), checked.signal);
+    return scoreInputs(this.#engine, inputs, checked);
+  }
+
+  /**
+   * Ranks the answers to one prompt; the prompt is computed once.
+   *
+   * @param prompt the user's text, or messages that end with a user turn
+   * @param responses the answers, at least one
+   * @param options see {@link RankOptions}; a model of several outputs needs `weights`
+   * @returns the answers, best first: the highest reward or weighted sum, the lowest cost; equal ones in given order
+   * @throws as {@link score}
+   */
+  async rank(
+    prompt: string | readonly Message[],
+    responses: readonly string[],
+    options?: RankOptions,
+  ): Promise<Ranked[]> {
+    this.#engine.scheduler.checkOpen();
+    const { weights, ...checked } = checkRankOptions(options);
+    const resolved = resolveWeights(weights, this.info.labels);
+    return rankOutput(await scoreInputs(this.#engine, rankInputs(prompt, responses), checked), resolved);
+  }
+
+  /**
+   * Scores any number of inputs in bounded memory.
+   *
+   * Inputs are read as results are taken, a few hundred ahead. An input that cannot be scored gives its error, and the
+   * others go on. Leaving the loop stops the work.
+   *
+   * @param inputs an iterable or async iterable of inputs
+   * @param options as for {@link score}
+   * @returns for each input, in order, `{ index, … }` with the output of one row, or `{ index, error }`
+   */
+  scoreStream(
+    inputs: AsyncIterable<ScoreInput> | Iterable<ScoreInput>,
+    options?: ScoreOptions,
+  ): AsyncGenerator<StreamResult, void, undefined> {
+    this.#engine.scheduler.checkOpen();
+    return streamScores(this.#engine, inputs, checkScoreOptions(options));
   }
 
   /**
@@ -112,7 +134,7 @@ export class ScoreModel {
    * @throws ERR_ARGUMENT, ERR_TEXT, ERR_TOKEN, ERR_TEMPLATE, ERR_CLOSED
    */
   tokenize(input: ScoreInput, options?: Pick<ScoreOptions, "appendEos">): Int32Array {
-    this.#queue.checkOpen();
+    this.#engine.scheduler.checkOpen();
     return toIds(this.#engine, input, checkScoreOptions(options));
   }
 
@@ -126,7 +148,7 @@ export class ScoreModel {
    * micro-batch ends. May be called again.
    */
   close(): Promise<void> {
-    this.#freed ??= this.#queue.close().then(async () => {
+    this.#freed ??= this.#engine.scheduler.close().then(async () => {
       await this.#engine.addon.closeModel(this.#engine.handle);
       this.#unsubscribe();
     });
@@ -136,90 +158,4 @@ export class ScoreModel {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-async function openEngine(file: GgufFile, options: LoadOptions): Promise<{ engine: Engine; info: ModelInfo }> {
-  const spec = headFor(file, options.profile);
-  const backbone = readBackbone(file);
-  validateHead(spec, backbone);
-  const rules = tokenizerRules(file.metadata);
-  const { addon } = openRuntime();
-  const selection = selectDevices(options.device ?? "auto");
-  const kv = options.kv ?? "f16";
-  const threads = options.threads ?? availableParallelism();
-  const wanted = { context: options.context, maxLength: spec.maxLength, kv } as const;
-  const limits = {
-    contextTokens: contextTokens(backbone, wanted, selection.devices),
-    batchTokens: BATCH_TOKENS,
-    maxOutputs: maxOutputs(backbone),
-  };
-  const opened = await addon
-    .openModel({
-      path: file.path,
-      devices: selection.devices.map(({ name }) => name),
-      gpuLayers: -1,
-      ...limits,
-      threads,
-      kvF32: kv === "f32",
-      headWeight: spec.weight,
-      headBias: spec.bias ?? new Float32Array(0),
-      headOutputs: spec.outputs,
-      headHiddenSize: spec.hiddenSize,
-    })
-    .catch((error: unknown) => {
-      throw nativeError(error);
-    });
-  const engine: Engine = {
-    addon,
-    handle: opened.handle,
-    spec,
-    profile: findProfile(spec.profile),
-    rules,
-    tokenText: tokenTexts(file),
-    limits: { ...limits, contextTokens: opened.contextTokens },
-    contextLength: backbone.contextLength,
-  };
-  const names = selection.devices.map(({ description }) => description).join(", ");
-  const info: ModelInfo = {
-    path: file.path,
-    profile: spec.profile,
-    type: spec.type,
-    labels: spec.labels,
-    architecture: backbone.architecture,
-    hiddenSize: spec.hiddenSize,
-    maxLength: spec.maxLength,
-    contextTokens: opened.contextTokens,
-    device: names ? `${selection.kind} (${names})` : selection.kind,
-    threads,
-  };
-  return { engine, info };
-}
-
-/** The file's head, under another profile where the user says so: its template, type, labels, reading and truncation. */
-function headFor(file: GgufFile, profileName: string | undefined): HeadSpec {
-  const spec = headFromMetadata(file.metadata);
-  if (profileName === undefined) return spec;
-  const profile = findProfile(profileName);
-  if (!profile)
-    throw new ScoreheadError("ERR_ARGUMENT", `There is no profile "${profileName}"; known: ${PROFILE_NAMES}.`);
-  return {
-    ...spec,
-    profile: profile.name,
-    type: profile.type,
-    labels: defaultLabels(profile.type, spec.outputs, profile.labels),
-    read: profile.read,
-    maxLength: profile.maxLength === null ? spec.maxLength : Math.min(profile.maxLength, spec.maxLength),
-    truncationSide: profile.truncation.side,
-  };
-}
-
-function tokenTexts({ metadata }: GgufFile): (id: number) => string {
-  const tokens = metadata.get("tokenizer.ggml.tokens");
-  const texts = tokens?.type === "array" && tokens.of === "string" ? tokens.value : [];
-  return (id) => {
-    const text = texts[id];
-    if (text === undefined)
-      throw new ScoreheadError("ERR_TOKEN", `There is no token ${describe(id)} in the vocabulary.`);
-    return text;
-  };
 }

@@ -19,6 +19,8 @@ interface Manifest {
   };
 }
 export const manifest = require("../../package.json") as Manifest;
+/** The package's version. */
+export const version: string = manifest.version;
 
 let loaded: NativeAddon | undefined;
 
@@ -26,12 +28,15 @@ let loaded: NativeAddon | undefined;
 export function addon(): NativeAddon {
   if (loaded) return loaded;
   try {
-    loaded = (require("node-gyp-build") as (root: string) => NativeAddon)(packageRoot);
-    return loaded;
+    const native = (require("node-gyp-build") as (root: string) => NativeAddon)(packageRoot);
+    // Synchronous and the last thing to run, also after process.exit() in the middle of a batch.
+    process.once("exit", () => native.shutDown());
+    loaded = native;
+    return native;
   } catch (cause) {
     throw new ScoreheadError(
       "ERR_RUNTIME",
-      `The native addon cannot be loaded on ${process.platform}-${process.arch}: ${(cause as Error).message.split("\n")[0]} ` +
+      `The native addon cannot be loaded on ${process.platform}-${process.arch}: ${(cause as Error).message.split("\n")[0]}. ` +
         "Reinstall scorehead with install scripts allowed (`npm rebuild scorehead`); where no prebuild fits, that needs " +
         "Python 3, git and a C++ compiler.",
       cause,

@@ -37,6 +37,10 @@ export interface OpenModelOptions {
   readonly devices: readonly string[];
   /** Layers kept on the devices; -1: all. */
   readonly gpuLayers: number;
+  /** Index of the one device to use; -1: all of them, by layers. */
+  readonly mainGpu: number;
+  /** Shares of the devices; empty: by their free memory. */
+  readonly tensorSplit: Float32Array;
   /** Cells of the KV cache. */
   readonly contextTokens: number;
   /** The most tokens of one batch. */

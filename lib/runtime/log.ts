@@ -18,5 +18,14 @@ export function subscribeLog(listener: Listener | undefined): () => void {
 }
 
 function broadcast(level: Parameters<Listener>[0], text: string): void {
-  for (const listener of listeners) listener(level, text);
+  for (const listener of listeners) {
+    try {
+      listener(level, text);
+    } catch (error) {
+      // An uncaught exception of its own, as from any event listener: the addon, which called, would swallow it.
+      setImmediate(() => {
+        throw error;
+      });
+    }
+  }
 }

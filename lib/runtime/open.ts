@@ -57,7 +57,8 @@ export function runtimeAttempts(): readonly Attempt[] {
 export function openRuntime(): Runtime {
   if (runtime) return runtime;
   const native = addon();
-  let code: ErrorCode = "ERR_RUNTIME";
+  attempts.length = 0;
+  let failure: ScoreheadError | undefined;
   for (const folder of runtimeFolders()) {
     const libraries = libraryIn(folder.directory);
     if (typeof libraries === "string") {
@@ -70,13 +71,17 @@ export function openRuntime(): Runtime {
       runtime = { addon: native, version, directory: folder.directory, origin: folder.origin };
       return runtime;
     } catch (error) {
-      if (isScoreheadError(error, "ERR_RUNTIME_CONFLICT")) throw error;
-      if (isScoreheadError(error)) code = error.code;
+      // Libraries that were opened and refused stay mapped and conflict with the next folder's; they are the reason then.
+      if (!failure && isScoreheadError(error, "ERR_RUNTIME_CONFLICT")) throw error;
+      if (isScoreheadError(error)) failure ??= error;
       attempts.push({ path: folder.directory, origin: folder.origin, outcome: (error as Error).message });
     }
   }
   const tried = attempts.map(({ path, origin, outcome }) => `\n  ${path} (${origin}): ${outcome}`).join("");
-  throw new ScoreheadError(code, `No usable llama.cpp libraries. Tried:${tried || " nothing"}\n${remedy()}`);
+  throw new ScoreheadError(
+    failure?.code ?? "ERR_RUNTIME",
+    `No usable llama.cpp libraries. Tried:${tried || " nothing"}\n${remedy()}`,
+  );
 }
 
 function remedy(): string {

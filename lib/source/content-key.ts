@@ -1,10 +1,10 @@
 /** What a checkpoint directory contains, as one hash. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { cacheDirectory } from "../cache-directory.ts";
+import { cacheDirectory, makeCacheDirectory } from "../cache-directory.ts";
 import { ioError } from "../errors.ts";
 import { replaceFile } from "../gguf/atomic.ts";
 
@@ -25,15 +25,17 @@ export async function contentKey(directory: string): Promise<string> {
   });
   for (const name of names.filter((name) => RELEVANT.test(name)).sort()) {
     const path = resolve(directory, name);
-    const { size, mtimeNs, ino } = await stat(path, { bigint: true });
+    const { size, mtimeNs, ino } = await stat(path, { bigint: true }).catch((error: unknown) => {
+      throw ioError("read", path, error);
+    });
     const identity = [path, size, mtimeNs, ino].join("|");
-    if (!memory[identity]) {
-      memory[identity] = await hashFile(path);
-      changed = true;
-    }
-    total.update(`${name}|${memory[identity]}\n`);
+    const hash = memory.get(identity) ?? (await hashFile(path));
+    if (!memory.has(identity)) changed = true;
+    memory.set(identity, hash);
+    total.update(`${name}|${hash}\n`);
   }
-  if (changed) await replaceFile(memoryPath(), (temporary) => writeFile(temporary, JSON.stringify(memory)));
+  const text = (): string => JSON.stringify(Object.fromEntries(memory));
+  if (changed) await replaceFile(memoryPath(), (temporary) => writeFile(temporary, text()));
   return total.digest("hex");
 }
 
@@ -51,11 +53,12 @@ function memoryPath(): string {
   return join(cacheDirectory(), "hashes.json");
 }
 
-async function readMemory(): Promise<Record<string, string>> {
-  await mkdir(cacheDirectory(), { recursive: true });
+async function readMemory(): Promise<Map<string, string>> {
+  await makeCacheDirectory();
   try {
-    return JSON.parse(await readFile(memoryPath(), "utf8")) as Record<string, string>;
+    const entries = Object.entries(JSON.parse(await readFile(memoryPath(), "utf8")) as object);
+    return new Map(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
   } catch {
-    return {}; // absent or damaged: the hashes are computed again
+    return new Map(); // absent or damaged: the hashes are computed again
   }
 }

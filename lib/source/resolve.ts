@@ -1,9 +1,9 @@
 /** What the user named → a .gguf on disk. */
 import { createHash } from "node:crypto";
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { cacheDirectory } from "../cache-directory.ts";
-import { convert } from "../convert/run.ts";
+import { makeCacheDirectory } from "../cache-directory.ts";
+import { convert, planCheckpoint } from "../convert/run.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
 import { contentKey } from "./content-key.ts";
 
@@ -19,13 +19,20 @@ export interface SourceOptions {
 /**
  * The .gguf that `source` means: itself, or a checkpoint directory's conversion, which is made once and kept in the
  * cache under the directory's content.
- * @throws ERR_NOT_FOUND, ERR_IO, and what converting throws
+ * @throws ERR_ARGUMENT where `tokenizer` goes with a .gguf, which has its own; ERR_NOT_FOUND, ERR_IO, and what
+ *   converting throws
  */
 export async function resolveSource(source: string, options: SourceOptions): Promise<string> {
   const found = await stat(source).catch((error: unknown) => {
     throw (error as NodeJS.ErrnoException).code === "ENOENT" ? notFound(source) : ioError("open", source, error);
   });
-  return found.isDirectory() ? convertedFile(resolve(source), options) : source;
+  if (found.isDirectory()) return convertedFile(resolve(source), options);
+  if (options.tokenizer !== undefined)
+    throw new ScoreheadError(
+      "ERR_ARGUMENT",
+      `"tokenizer" is for a checkpoint's directory, and ${source} is a file, which has its tokenizer inside. Leave it out.`,
+    );
+  return source;
 }
 
 function notFound(source: string): ScoreheadError {
@@ -36,19 +43,22 @@ function notFound(source: string): ScoreheadError {
 }
 
 async function convertedFile(directory: string, { tokenizer, profile, onWarning }: SourceOptions): Promise<string> {
+  // The plan, which reads headers only, tells what of the directory's path goes into the file, and warns every time.
+  const { profile: chosen, head, warnings } = await planCheckpoint(directory, { tokenizer, profile });
+  for (const warning of warnings) onWarning?.(warning);
+  const { repository, revision } = head.source;
   const parts = [
     CONVERTER_VERSION,
-    basename(directory),
-    profile ?? "",
+    chosen.name,
+    repository,
+    revision,
     await contentKey(directory),
     tokenizer === undefined ? "" : await contentKey(tokenizer),
   ];
   const key = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 16);
-  const folder = cacheDirectory("converted");
+  const folder = await makeCacheDirectory("converted");
   const path = join(folder, `${basename(directory)}.${key}.gguf`);
   if (await stat(path).catch(() => null)) return path;
-  await mkdir(folder, { recursive: true });
-  const { warnings } = await convert(directory, path, { tokenizer, profile });
-  for (const warning of warnings) onWarning?.(warning);
+  await convert(directory, path, { tokenizer, profile });
   return path;
 }

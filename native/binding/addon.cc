@@ -107,6 +107,8 @@ EngineOptions engine_options(const Napi::Object& object) {
   options.path = get_string(object, "path");
   options.devices = get_strings(object, "devices");
   options.gpu_layers = get_int(object, "gpuLayers");
+  options.main_gpu = get_int(object, "mainGpu");
+  options.tensor_split = get_floats(object, "tensorSplit");
   options.context_tokens = static_cast<uint32_t>(get_size(object, "contextTokens"));
   options.batch_tokens = static_cast<uint32_t>(get_size(object, "batchTokens"));
   options.max_outputs = static_cast<uint32_t>(get_size(object, "maxOutputs"));
@@ -144,7 +146,8 @@ Napi::Value open_model_(const Napi::CallbackInfo& info) {
 Napi::Value tokenize_(const Napi::CallbackInfo& info) {
   const auto& session = session_at(info, 0);
   const std::string text = string_at(info, 1);
-  if (!session->engine) throw coded_error(info.Env(), "ERR_CLOSED", "The model is closed.");
+  // `closing` first: from then on the worker may be freeing the engine.
+  if (session->closing || !session->engine) throw coded_error(info.Env(), "ERR_CLOSED", "The model is closed.");
   return copied<Napi::Int32Array>(info.Env(), guarded(info.Env(), [&] { return session->engine->tokenize(text); }));
 }
 
@@ -203,13 +206,15 @@ Napi::Value shut_down_(const Napi::CallbackInfo& info) {
 Napi::Value close_model_(const Napi::CallbackInfo& info) {
   const auto& session = session_at(info, 0);
   Session* raw = session.get();
-  return Environment::of(info.Env()).run(info.Env(), session, [raw]() -> Settle {
+  Napi::Value closed = Environment::of(info.Env()).run(info.Env(), session, [raw]() -> Settle {
     raw->engine.reset();
     return [](Napi::Env env, const std::shared_ptr<Session>& session) -> Napi::Value {
       session->shut_down();
       return env.Undefined();
     };
   });
+  session->closing = true;
+  return closed;
 }
 
 Napi::Value quantize_(const Napi::CallbackInfo& info) {

@@ -45,7 +45,7 @@ std::shared_ptr<Session> Environment::new_session() {
 Napi::Value Environment::run(Napi::Env env, std::shared_ptr<Session> session, std::function<Settle()> job) {
   const auto deferred = Napi::Promise::Deferred::New(env);
   Worker& worker = session->worker;
-  const bool accepted = worker.post([this, deferred, session, job = std::move(job)]() mutable {
+  const bool accepted = !session->closing && worker.post([this, deferred, session, job = std::move(job)]() mutable {
     auto* completion = new Completion;
     const auto reject = [&](const char* code, std::string message) {
       completion->settle = [deferred, code, message = std::move(message)](Napi::Env env, const auto&) {

@@ -16,6 +16,8 @@ namespace scorehead {
 // A worker thread and, once loaded, the engine that lives on it.
 struct Session {
   std::atomic<bool> cancelled{false};
+  // Set on the environment's thread with the last job: the worker would drop later ones, whose promises never settled.
+  bool closing = false;
   std::unique_ptr<Engine> engine;
   Worker worker;
 

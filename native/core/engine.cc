@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -63,6 +64,15 @@ void Engine::open_model() {
   params.devices = devices.data();
   params.n_gpu_layers = options_.devices.empty() ? 0 : options_.gpu_layers;
   params.kv_overrides = overrides;
+  if (options_.main_gpu >= 0) {
+    params.split_mode = LLAMA_SPLIT_MODE_NONE;
+    params.main_gpu = options_.main_gpu;
+  }
+  std::vector<float> split = options_.tensor_split;
+  if (!split.empty()) {
+    split.resize(std::max(split.size(), api.llama_max_devices()));  // llama.cpp reads so many
+    params.tensor_split = split.data();
+  }
   params.progress_callback = [](float, void* cancelled) {
     return !static_cast<const std::atomic<bool>*>(cancelled)->load();
   };

@@ -17,6 +17,8 @@ struct EngineOptions {
   std::string path;
   std::vector<std::string> devices;  // names; empty: the CPU alone
   int32_t gpu_layers = -1;           // -1: all
+  int32_t main_gpu = -1;             // index of the one device to use; -1: all of them, by layers
+  std::vector<float> tensor_split;   // shares of the devices; empty: by their free memory
   uint32_t context_tokens = 0;       // cells of the KV cache
   uint32_t batch_tokens = 0;         // the most tokens of one decode(), computed as one micro-batch
   uint32_t max_outputs = 0;          // the most outputs of one decode()

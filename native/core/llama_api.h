@@ -33,6 +33,7 @@
   X(llama_model_has_encoder)         \
   X(llama_model_is_recurrent)        \
   X(llama_vocab_n_tokens)            \
+  X(llama_max_devices)               \
   X(llama_max_parallel_sequences)    \
   X(llama_n_ctx)                     \
   X(llama_tokenize)                  \

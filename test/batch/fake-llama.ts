@@ -11,7 +11,10 @@ interface FakeCell {
 }
 
 /** A hash in 24 bits, which a float32 holds exactly. */
-export function hashKeys(keys: readonly { readonly token: number; readonly position: number }[], query: number): number {
+export function hashKeys(
+  keys: readonly { readonly token: number; readonly position: number }[],
+  query: number,
+): number {
   let hash = query + 1;
   for (const { token, position } of [...keys].sort((a, b) => a.position - b.position))
     hash = (Math.imul(hash ^ (token * 31 + position), 0x9e3779b1) >>> 8) & 0xffffff;
@@ -26,6 +29,7 @@ export class FakeLlama {
   readonly #remembered = new Map<number, readonly FakeCell[]>();
   /** Tokens computed so far. */
   computed = 0;
+  batches = 0;
   /** Occupied cells, at most. */
   mostCells = 0;
 
@@ -37,7 +41,8 @@ export class FakeLlama {
 
   /** One score an output, in token order. */
   decode(batch: NativeBatch): number[] {
-    for (let i = 0; i < batch.memory.length; i += 5) this.#apply(...(batch.memory.subarray(i, i + 5) as unknown as Operation));
+    for (let i = 0; i < batch.memory.length; i += 5)
+      this.#apply(...(batch.memory.subarray(i, i + 5) as unknown as Operation));
     const count = batch.tokens.length;
     require(count > 0 && count <= this.#batchTokens, "size of the batch");
     const sets = Array.from({ length: count }, (_, i) => [
@@ -52,11 +57,13 @@ export class FakeLlama {
     }));
     this.#cells.push(...added);
     this.computed += count;
+    this.batches++;
     this.mostCells = Math.max(this.mostCells, this.#cells.length);
     require(this.#cells.length <= this.#capacity, "room in the cache");
     const remember = pairs(batch.remember);
     const recall = pairs(batch.recall);
-    for (const [index, sequence] of remember) this.#remembered.set(sequence, this.#visible(added[index] as FakeCell, sets[index]));
+    for (const [index, sequence] of remember)
+      this.#remembered.set(sequence, this.#visible(added[index] as FakeCell, sets[index]));
     for (const [i, cell] of added.entries()) {
       const named = recall.find(([index]) => index === i)?.[1];
       const visible = this.#visible(cell, sets[i]);

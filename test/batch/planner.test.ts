@@ -22,11 +22,18 @@ const collectors = () => {
   };
 };
 
-/** Runs a window to its end. Returns what arrived and the rows in the order they finished. */
-function run(planner: Planner, llama: FakeLlama, rows: readonly Row[]) {
-  const collected = collectors();
+/** A planner and what gives it rows: windows, each asked for when the one before is used up. */
+function newPlanner(limits: BatchLimits) {
+  const windows: Row[][] = [];
+  // Kept over calls: a row may take over outputs of one that an earlier call computed.
+  return { planner: new Planner(limits, () => windows.shift() ?? []), windows, collected: collectors() };
+}
+
+/** Computes some windows to their end. Returns what arrived and the rows in the order they finished. */
+function run({ planner, windows, collected }: ReturnType<typeof newPlanner>, llama: FakeLlama, ...given: Row[][]) {
   const finished: Row[] = [];
-  planner.begin(rows);
+  const rows = given.flat();
+  windows.push(...given.filter(({ length }) => length > 0));
   for (let batch = planner.plan(); batch; batch = planner.plan()) {
     const scores = batch.native ? llama.decode(batch.native) : [];
     expect(scores).toHaveLength(batch.deliveries.length);
@@ -64,7 +71,14 @@ function expectRight(row: Row, { scores, hidden }: Collected): void {
 }
 
 function row(tokens: readonly number[], more: Partial<Row> = {}): Row {
-  return { tokens: Int32Array.from(tokens), read: tokens.length - 1, perToken: false, hidden: "none", call: 0, ...more };
+  return {
+    tokens: Int32Array.from(tokens),
+    read: tokens.length - 1,
+    perToken: false,
+    hidden: "none",
+    keep: true,
+    ...more,
+  };
 }
 
 /** The nodes of the rows' prefix tree: what has to be computed where no output stands in the way. */
@@ -79,7 +93,7 @@ const count = (from: number, to: number): number[] => Array.from({ length: to - 
 describe("each distinct prefix once", () => {
   const cases: Record<string, Row[]> = {
     "one prompt, many answers": count(0, 20).map((i) => row([...count(100, 112), 200 + i, 300 + i])),
-    "duplicates": [row([1, 2, 3]), row([1, 2, 3]), row([1, 2, 3])],
+    duplicates: [row([1, 2, 3]), row([1, 2, 3]), row([1, 2, 3])],
     "one text a prefix of another": [row([1, 2, 3, 4, 5]), row([1, 2, 3]), row([1])],
     "rows longer than a micro-batch": [row(count(0, 30)), row([...count(0, 20), 99, 98]), row([...count(0, 9), 77])],
     "a deep tree": [row([1, 2, 3, 4]), row([1, 2, 3, 5]), row([1, 2, 6]), row([1, 7, 8]), row([1, 7, 9]), row([10])],
@@ -88,18 +102,21 @@ describe("each distinct prefix once", () => {
   };
   for (const [name, rows] of Object.entries(cases))
     it(name, () => {
-      const planner = new Planner(LIMITS);
+      const all = newPlanner(LIMITS);
       const llama = new FakeLlama(LIMITS);
-      const { collected } = run(planner, llama, rows);
+      const { collected } = run(all, llama, rows);
       for (const each of rows) expectRight(each, collected(each));
       expect(llama.computed).toBe(distinctPrefixes(rows));
-      expect(planner.stats).toEqual({ asked: rows.reduce((sum, { tokens }) => sum + tokens.length, 0), computed: llama.computed });
+      expect(all.planner.stats).toEqual({
+        asked: rows.reduce((sum, { tokens }) => sum + tokens.length, 0),
+        computed: llama.computed,
+      });
     });
 
   it("does not compute tokens behind the last output", () => {
     const llama = new FakeLlama(LIMITS);
     const rows = [row(count(0, 20), { read: 4 })];
-    const { collected } = run(new Planner(LIMITS), llama, rows);
+    const { collected } = run(newPlanner(LIMITS), llama, rows);
     expectRight(rows[0] as Row, collected(rows[0] as Row));
     expect(llama.computed).toBe(5);
   });
@@ -108,7 +125,7 @@ describe("each distinct prefix once", () => {
     const limits = { contextTokens: 2048, batchTokens: 512, maxOutputs: 512 };
     const rows = count(0, 700).map((i) => row([1, 2, 10 + i]));
     const llama = new FakeLlama(limits);
-    const { collected } = run(new Planner(limits), llama, rows);
+    const { collected } = run(newPlanner(limits), llama, rows);
     for (const each of rows) expectRight(each, collected(each));
     expect(llama.computed).toBe(702);
   });
@@ -116,7 +133,7 @@ describe("each distinct prefix once", () => {
 
 describe("across windows", () => {
   it("computes only what a conversation grew by", () => {
-    const planner = new Planner(LIMITS);
+    const planner = newPlanner(LIMITS);
     const llama = new FakeLlama(LIMITS);
     for (const turns of [1, 2, 3, 4]) {
       const before = llama.computed;
@@ -129,7 +146,7 @@ describe("across windows", () => {
 
   it("computes a prompt again after long disuse, and keeps few cells meanwhile", () => {
     const limits = { contextTokens: 4096, batchTokens: 512, maxOutputs: 64 };
-    const planner = new Planner(limits);
+    const planner = newPlanner(limits);
     const llama = new FakeLlama(limits);
     run(planner, llama, [row(count(0, 40))]);
     for (let i = 1; i <= 40; i++) run(planner, llama, [row(count(1000 * i, 1000 * i + 100))]);
@@ -139,26 +156,35 @@ describe("across windows", () => {
     expect(llama.computed - before).toBe(41);
   });
 
-  it("goes on after a reset and after rows were dropped", () => {
-    const planner = new Planner(LIMITS);
+  it("fills a micro-batch from several windows", () => {
     const llama = new FakeLlama(LIMITS);
-    const gone = row(count(0, 30), { call: 1 });
-    const kept = row([...count(0, 15), 99], { call: 2 });
-    planner.begin([gone, kept]);
-    const first = planner.plan();
+    const rows = count(0, 8).map((i) => row([i, 50 + i]));
+    const { collected } = run(newPlanner(LIMITS), llama, ...rows.map((each) => [each]));
+    for (const each of rows) expectRight(each, collected(each));
+    expect(llama.batches).toBe(2); // 16 tokens in micro-batches of 8
+  });
+
+  it("goes on after a reset and after rows were dropped", () => {
+    const all = newPlanner(LIMITS);
+    const llama = new FakeLlama(LIMITS);
+    const gone = row(count(0, 30));
+    const kept = row([...count(0, 15), 99]);
+    all.windows.push([gone, kept]);
+    const first = all.planner.plan();
     if (first?.native) llama.decode(first.native);
-    planner.drop(({ call }) => call === 1);
+    all.planner.drop((each) => each === gone);
     const collected = collectors();
-    for (let batch = planner.plan(); batch; batch = planner.plan()) {
+    for (let batch = all.planner.plan(); batch; batch = all.planner.plan()) {
       const scores = batch.native ? llama.decode(batch.native) : [];
       for (const [i, deliveries] of batch.deliveries.entries())
         for (const { row: to, token } of deliveries) collected(to).scores.set(token, scores[i] as number);
     }
     expectRight(kept, collected(kept));
-    planner.begin([gone]);
-    planner.plan();
-    planner.reset();
-    expectRight(gone, run(planner, llama, [gone]).collected(gone));
+    expect([...collected(gone).scores]).toEqual([]);
+    all.windows.push([gone]);
+    all.planner.plan();
+    all.planner.reset();
+    expectRight(gone, run(all, llama, [gone]).collected(gone));
   });
 });
 
@@ -169,7 +195,7 @@ describe("any tree", () => {
       tokens,
       perToken: fc.boolean(),
       hidden: fc.constantFrom("none", "end", "all" as const),
-      call: fc.integer({ min: 0, max: 2 }),
+      keep: fc.boolean(),
       read: fc.oneof(fc.constant("last" as const), fc.constant("early" as const), fc.integer({ min: 0, max: 9 })),
     })
     .map(({ tokens: ids, read, ...more }) => {
@@ -185,16 +211,22 @@ describe("any tree", () => {
 
   it("is right over several windows, within the limits, and never computes more than was asked", () => {
     fc.assert(
-      fc.property(fc.array(fc.array(anyRow, { maxLength: 12 }), { minLength: 1, maxLength: 4 }), anyLimits, (windows, limits) => {
-        const planner = new Planner(limits);
-        const llama = new FakeLlama(limits);
-        for (const rows of windows) {
-          const { collected } = run(planner, llama, rows);
-          for (const each of rows) expectRight(each, collected(each));
-        }
-        const cards = windows.flat().filter(({ read }) => typeof read !== "number").length;
-        expect(planner.stats.computed).toBeLessThanOrEqual(planner.stats.asked + 2 * cards);
-      }),
+      fc.property(
+        fc.array(fc.array(anyRow, { maxLength: 12 }), { minLength: 1, maxLength: 4 }),
+        anyLimits,
+        (windows, limits) => {
+          const all = newPlanner(limits);
+          const llama = new FakeLlama(limits);
+          // Some windows one after the other, the rest in one go.
+          const apart = windows.length >> 1;
+          for (const given of [...windows.slice(0, apart).map((rows) => [rows]), windows.slice(apart)]) {
+            const { collected } = run(all, llama, ...given);
+            for (const each of given.flat()) expectRight(each, collected(each));
+          }
+          const cards = windows.flat().filter(({ read }) => typeof read !== "number").length;
+          expect(all.planner.stats.computed).toBeLessThanOrEqual(all.planner.stats.asked + 2 * cards);
+        },
+      ),
       { numRuns: 3000, seed: 7 },
     );
   });

@@ -1,0 +1,79 @@
+/** `scorehead inspect`: what a GGUF file or a checkpoint directory is. */
+import { basename } from "node:path";
+import { Command } from "commander";
+import { type HeadReport, type InspectReport, inspect, type TokenizerReport } from "../index.ts";
+import { EXIT, say } from "./exit.ts";
+import { type Fact, factLines, formatBytes, formatCount } from "./format.ts";
+import { writeLines } from "./stdout.ts";
+
+export function inspectCommand(): Command {
+  return new Command("inspect")
+    .summary("describe a GGUF file or a checkpoint")
+    .description(
+      "Describe a GGUF file or a checkpoint's directory, and tell whether it can be scored with or converted (else " +
+        "exit code 1).",
+    )
+    .argument("<file.gguf | checkpoint-dir>", "what to describe")
+    .option("--json", "print the facts as one JSON object")
+    .action(run);
+}
+
+async function run(path: string, { json }: { json?: true }): Promise<void> {
+  const report = await inspect(path);
+  await writeLines(json ? [JSON.stringify(report)] : reportLines(report));
+  for (const warning of report.warnings) say(`warning: ${warning}`);
+  if (report.problems.length === 0) return;
+  const verdict = report.kind === "gguf" ? "It cannot be scored with" : "It cannot be converted";
+  for (const { code, message } of report.problems) say(`${verdict}: ${message} (${code})`);
+  process.exitCode = EXIT.failed;
+}
+
+function reportLines(report: InspectReport): string[] {
+  const { path, kind, layout, fileType, bytes, parameters, tensors, tensorTypes, files, backbone } = report;
+  const types = Object.entries(tensorTypes).map(([type, count]) => `${count} ${type}`);
+  return factLines([
+    ["path", path],
+    ["kind", kind === "gguf" ? "GGUF file" : "checkpoint directory"],
+    ["layout", layout],
+    ["file type", fileType],
+    ["weights", `${formatBytes(bytes)}, ${formatCount(parameters)} parameters`],
+    ["tensors", `${tensors} (${types.join(", ") || "none"})`],
+    ["files", kind === "gguf" ? null : files.map((file) => basename(file)).join(", ") || "none"],
+    ["architecture", backbone?.architecture],
+    [
+      "backbone",
+      backbone &&
+        `${backbone.layers} layers, hidden size ${backbone.hiddenSize}, ${backbone.vocabularySize} tokens, ` +
+          `${backbone.contextLength} positions`,
+    ],
+    ...headFacts(report.head),
+    ...tokenizerFacts(report.tokenizer),
+    ["verdict", report.problems.length > 0 ? null : kind === "gguf" ? "ready to score" : "converts"],
+  ]);
+}
+
+function headFacts(head: HeadReport | null): Fact[] {
+  if (!head) return [["head", "none that can be read"]];
+  const { repository, revision } = head.source;
+  return [
+    ["profile", head.profile],
+    ["head", `${head.outputs} x ${head.hiddenSize}${head.bias ? " with bias" : ""}, ${head.type}`],
+    ["labels", head.labels.join(", ")],
+    ["read", head.read],
+    ["normaliser", head.normalizer ?? "none"],
+    ["max length", `${head.maxLength} tokens, cut from the ${head.truncationSide}`],
+    ["source", repository === "" ? null : `${repository}${revision === "" ? "" : ` at ${revision}`}`],
+  ];
+}
+
+function tokenizerFacts(tokenizer: TokenizerReport | null): Fact[] {
+  if (!tokenizer) return [["tokenizer", "none that can be read"]];
+  const { addBos, addEos, bosId, eosId, unkId, padId } = tokenizer;
+  const ids = Object.entries({ bos: bosId, eos: eosId, unk: unkId, pad: padId });
+  return [
+    ["tokenizer", `${tokenizer.vocabularySize} tokens, space prefix: ${tokenizer.spacePrefix}`],
+    ["special ids", ids.map(([name, id]) => `${name} ${id ?? "none"}`).join(", ")],
+    ["adds", [addBos && "bos", addEos && "eos"].filter(Boolean).join(" and ") || "nothing"],
+    ["added tokens", tokenizer.addedTokens.map((token) => JSON.stringify(token)).join(" ") || "none"],
+  ];
+}

@@ -1,0 +1,144 @@
+/** What this machine offers and what scorehead would use: libraries, devices, memory, versions. */
+import { stat } from "node:fs/promises";
+import { availableParallelism, cpus, freemem, totalmem } from "node:os";
+import { basename } from "node:path";
+import { cacheDirectory } from "../cache-directory.ts";
+import { checkPath } from "../check-options.ts";
+import { planCheckpoint } from "../convert/run.ts";
+import { ioError } from "../errors.ts";
+import { readGguf } from "../gguf/read.ts";
+import { headFromMetadata } from "../head/metadata.ts";
+import { addon, manifest } from "../runtime/addon.ts";
+import type { NativeDevice } from "../runtime/contract.ts";
+import { GPU_KINDS, gpuFolders, packageNames } from "../runtime/locate.ts";
+import {
+  type Attempt,
+  type DeviceSelection,
+  openRuntime,
+  type Runtime,
+  runtimeAttempts,
+  selectDevices,
+} from "../runtime/open.ts";
+import { type GgufContents, readBackbone } from "./backbone.ts";
+import { plannedContents } from "./inspect.ts";
+import { attempt, note, type Problem } from "./problems.ts";
+import { chooseSizes, type Sizing } from "./sizing.ts";
+
+export interface DoctorReport {
+  /** Empty: scoring works here, and with the model, if one was named. */
+  readonly problems: readonly Problem[];
+  readonly versions: {
+    readonly scorehead: string;
+    readonly node: string;
+    /** What the open libraries report; null where none could be opened. */
+    readonly llamaCpp: string | null;
+    /** The release that the addon was built for. */
+    readonly llamaCppExpected: string;
+  };
+  readonly platform: string;
+  readonly addonLoaded: boolean;
+  /** The libraries in use. */
+  readonly runtime: { readonly directory: string; readonly origin: string } | null;
+  /** Every folder that was tried, with what came of it, and the GPU packages that are not there. */
+  readonly attempts: readonly Attempt[];
+  readonly devices: readonly NativeDevice[];
+  /** What `device: "auto"` means here. */
+  readonly device: string | null;
+  readonly cpu: {
+    readonly model: string;
+    /** Instruction sets that llama.cpp uses. */
+    readonly features: readonly string[];
+    /** The file name of the CPU backend that it chose; null where it is not to be told. */
+    readonly library: string | null;
+    /** Computing threads by default. */
+    readonly threads: number;
+  };
+  readonly memory: { readonly freeBytes: number; readonly totalBytes: number };
+  readonly cacheDirectory: string;
+  readonly model: DoctorModel | null;
+}
+
+/** What loading a model with default options would use. */
+export interface DoctorModel extends Sizing {
+  readonly path: string;
+  readonly architecture: string;
+  readonly profile: string;
+}
+
+/**
+ * Looks at this machine, and at what a model would use on it. Opens the libraries, but loads no model.
+ *
+ * Whatever does not work is part of the report: a missing runtime does not throw.
+ *
+ * @param path a .gguf or a checkpoint's directory (then as converted to its own type); default: none
+ * @throws ERR_ARGUMENT
+ */
+export async function doctor(path?: string): Promise<DoctorReport> {
+  if (path !== undefined) checkPath(path, "The model");
+  const problems: Problem[] = [];
+  const native = attempt(problems, addon);
+  const runtime = native && attempt(problems, openRuntime);
+  const selection = runtime && selectDevices("auto");
+  const model =
+    path === undefined ? null : await modelUse(path, selection).catch((error: unknown) => note(problems, error));
+  return {
+    problems,
+    versions: {
+      scorehead: manifest.version,
+      node: process.versions.node,
+      llamaCpp: runtime?.version ?? null,
+      llamaCppExpected: manifest.llamaCpp.release,
+    },
+    platform: `${process.platform}-${process.arch}`,
+    addonLoaded: native !== null,
+    runtime: runtime && { directory: runtime.directory, origin: runtime.origin },
+    attempts: [...runtimeAttempts(), ...missingPackages()],
+    devices: runtime?.addon.devices() ?? [],
+    device: selection && deviceName(selection),
+    cpu: {
+      model: cpus()[0]?.model ?? "unknown",
+      features: runtime?.addon.cpuFeatures() ?? [],
+      library: runtime && cpuLibrary(runtime),
+      threads: availableParallelism(),
+    },
+    memory: { freeBytes: freemem(), totalBytes: totalmem() },
+    cacheDirectory: cacheDirectory(),
+    model,
+  };
+}
+
+/** GPU packages that are made for this platform and are not installed. */
+function missingPackages(): Attempt[] {
+  return GPU_KINDS.filter((kind) => gpuFolders(kind).length === 0).flatMap((kind) =>
+    packageNames(kind).map((path) => ({ path, origin: kind, outcome: "it is not installed" })),
+  );
+}
+
+function deviceName({ kind, devices }: DeviceSelection): string {
+  return devices.length === 0 ? kind : `${kind} (${devices.map(({ description }) => description).join(", ")})`;
+}
+
+/** llama.cpp does not tell which of its CPU backends it chose, but the process's list of open libraries does. */
+function cpuLibrary({ directory }: Runtime): string | null {
+  const { report } = process;
+  // Naming the peers of open connections can take seconds and is of no use here.
+  if (report) Object.assign(report, { excludeNetwork: true });
+  const { sharedObjects = [] } = (report?.getReport() ?? {}) as { sharedObjects?: readonly string[] };
+  const found = sharedObjects.find((path) => path.startsWith(directory) && /ggml-cpu/.test(basename(path)));
+  return found === undefined ? null : basename(found);
+}
+
+async function modelUse(path: string, selection: DeviceSelection | null): Promise<DoctorModel> {
+  const contents = await contentsOf(path);
+  const backbone = readBackbone(contents);
+  const { maxLength, profile } = headFromMetadata(contents.metadata);
+  const sizing = chooseSizes(backbone, maxLength, selection ?? { kind: "cpu", devices: [] }, {});
+  return { path, architecture: backbone.architecture, profile, ...sizing };
+}
+
+async function contentsOf(path: string): Promise<GgufContents> {
+  const found = await stat(path).catch((error: unknown) => {
+    throw ioError("open", path, error);
+  });
+  return found.isDirectory() ? plannedContents(path, await planCheckpoint(path)) : readGguf(path);
+}

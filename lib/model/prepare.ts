@@ -1,0 +1,163 @@
+/** Inputs → rows: the profile's template, the checkpoint's tokenizer, truncation, and what each row is wanted for. */
+import { setImmediate } from "node:timers/promises";
+import type { Row } from "../batch/types.ts";
+import { describe } from "../check-options.ts";
+import { ScoreheadError } from "../errors.ts";
+import { readIndex } from "../head/read-position.ts";
+import type { HeadSpec } from "../head/types.ts";
+import { renderConversation } from "../prompt/conversation.ts";
+import type { ConversationInput } from "../prompt/types.ts";
+import { nativeError } from "../runtime/open.ts";
+import { checkIds } from "../tokens/check-ids.ts";
+import { encodeText } from "../tokens/encode.ts";
+import { truncateIds } from "../tokens/truncate.ts";
+import type { TokenizerRules } from "../tokens/types.ts";
+import type { Engine } from "./engine.ts";
+import type { ScoreInput, ScoreOptions } from "./options.ts";
+
+/** A text that is ready to be computed: nothing of it belongs to the caller any more. */
+export interface PreparedText {
+  readonly row: Row;
+  /** Tokens dropped by truncation. */
+  readonly dropped: number;
+}
+
+/** Tokenizing many texts pauses this often, so that the host's event loop goes on. */
+const SLICE_MILLISECONDS = 5;
+
+/**
+ * Prepares a call's texts. What the caller passed is read before this function first pauses: arrays may be reused once
+ * the call is made.
+ */
+export async function prepareTexts(
+  engine: Engine,
+  inputs: readonly ScoreInput[],
+  options: ScoreOptions,
+): Promise<PreparedText[]> {
+  lengthLimit(engine, options); // an option that does not fit is wrong for no text too
+  const contents = inputs.map((input) => toContent(engine, input));
+  const texts: PreparedText[] = [];
+  let slice = performance.now();
+  for (const [i, content] of contents.entries()) {
+    if (performance.now() - slice > SLICE_MILLISECONDS) {
+      await setImmediate();
+      engine.scheduler.checkOpen();
+      slice = performance.now();
+    }
+    texts.push(prepareContent(engine, content, options, i === contents.length - 1));
+  }
+  return texts;
+}
+
+/** Prepares one text. `keep`: whether its prefix stays in the cache for what comes next. */
+export function prepareText(engine: Engine, input: ScoreInput, options: ScoreOptions, keep: boolean): PreparedText {
+  return prepareContent(engine, toContent(engine, input), options, keep);
+}
+
+/** The token ids of an input, before truncation. */
+export function toIds(engine: Engine, input: ScoreInput, options: Pick<ScoreOptions, "appendEos">): Int32Array {
+  return contentIds(engine, toContent(engine, input), options);
+}
+
+function prepareContent(engine: Engine, content: Content, options: ScoreOptions, keep: boolean): PreparedText {
+  const { ids, dropped } = fitToLength(engine, contentIds(engine, content, options), options);
+  return { row: toRow(engine, ids, options, keep), dropped };
+}
+
+/** An exact text, or ids. */
+type Content = string | Int32Array;
+
+function toContent(engine: Engine, input: ScoreInput): Content {
+  if (typeof input === "object" && input !== null && "tokenIds" in input) {
+    const unknown = Object.keys(input).find((key) => key !== "tokenIds");
+    if (unknown) throw new ScoreheadError("ERR_ARGUMENT", `An input of token ids has no property "${unknown}".`);
+    return checkIds(input.tokenIds, engine.rules.vocabularySize);
+  }
+  return typeof input === "string" ? input : renderInput(engine, input);
+}
+
+function contentIds(
+  { addon, handle, rules }: Engine,
+  content: Content,
+  { appendEos = false }: Pick<ScoreOptions, "appendEos">,
+): Int32Array {
+  if (typeof content !== "string") return content;
+  const encodePiece = (piece: string): Int32Array => {
+    try {
+      return addon.tokenize(handle, piece);
+    } catch (error) {
+      throw nativeError(error);
+    }
+  };
+  return encodeText(content, rules, encodePiece, { appendEos });
+}
+
+function renderInput({ profile, rules, spec, tokenText }: Engine, input: ConversationInput): string {
+  if (typeof input !== "object" || input === null)
+    throw new ScoreheadError(
+      "ERR_ARGUMENT",
+      `An input has to be a string, {prompt, response}, {messages} or {tokenIds}, not ${describe(input)}.`,
+    );
+  if (!profile)
+    throw new ScoreheadError(
+      "ERR_TEMPLATE",
+      `The model's profile "${spec.profile}" is not one that this version knows, so it has no template. Load it with ` +
+        "another `profile`, or pass the exact text as a string.",
+    );
+  const text = (id: number | null): string => (id === null ? "" : tokenText(id));
+  return renderConversation(input, profile, { bos: text(rules.bosId), eos: text(rules.eosId) });
+}
+
+/** The most tokens that a call's texts may have. @throws ERR_ARGUMENT where the model has no positions for so many */
+function lengthLimit({ spec, contextLength }: Engine, { maxLength = spec.maxLength }: ScoreOptions): number {
+  const positions = Math.max(contextLength, spec.maxLength);
+  if (maxLength <= positions) return maxLength;
+  throw new ScoreheadError(
+    "ERR_ARGUMENT",
+    `"maxLength" is ${maxLength}, and the model has positions for ${positions} tokens.`,
+  );
+}
+
+/** Cuts ids to the length asked for, or refuses them with the numbers. */
+function fitToLength(engine: Engine, ids: Int32Array, options: ScoreOptions): { ids: Int32Array; dropped: number } {
+  const { spec, profile, rules, info } = engine;
+  const limit = lengthLimit(engine, options);
+  const mayCut =
+    options.maxLength !== undefined || options.truncate !== undefined || profile?.truncation.automatic === true;
+  const side = options.truncate ?? spec.truncationSide;
+  const fitted = mayCut ? truncateIds(ids, { maxLength: limit, side, keepBos: rules.bosId }) : { ids, dropped: 0 };
+  if (fitted.ids.length > limit)
+    throw new ScoreheadError(
+      "ERR_INPUT_TOO_LONG",
+      `The text has ${ids.length} tokens and the model takes ${limit}. Shorten it, or cut it with \`maxLength\` ` +
+        "(and `truncate`).",
+    );
+  // The card reading adds a placeholder and the token that is read.
+  const room = info.contextTokens - 2;
+  if (fitted.ids.length > room)
+    throw new ScoreheadError(
+      "ERR_INPUT_TOO_LONG",
+      `The text has ${fitted.ids.length} tokens and the context holds ${room}. Load the model with a larger ` +
+        "`context`, or cut the text with `maxLength`.",
+    );
+  return fitted;
+}
+
+function toRow({ spec, rules }: Engine, tokens: Int32Array, options: ScoreOptions, keep: boolean): Row {
+  const read = readPosition(spec, rules, tokens, options);
+  return { tokens, read, perToken: options.perToken ?? false, hidden: options.hiddenStates ?? "none", keep };
+}
+
+function readPosition(spec: HeadSpec, rules: TokenizerRules, ids: Int32Array, options: ScoreOptions): Row["read"] {
+  const read = options.read ?? spec.read;
+  if (read !== "card") return readIndex(ids, read, rules.padId);
+  const maxLength = options.maxLength ?? spec.maxLength;
+  // A text that fills the length leaves no pad to read at.
+  if (ids.length >= maxLength) return ids.length - 1;
+  if (rules.unkId === null)
+    throw new ScoreheadError(
+      "ERR_UNSUPPORTED",
+      "Reading as Starling's card does needs an <unk> token, and there is none.",
+    );
+  return { token: rules.unkId, position: maxLength - 1 };
+}
