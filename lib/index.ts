@@ -23,9 +23,21 @@ export {
   inspect,
   type TokenizerReport,
 } from "./model/inspect.ts";
-export type { LoadOptions, LogListener, RankOptions, ScoreInput, ScoreOptions } from "./model/options.ts";
+export type {
+  DoctorOptions,
+  LoadOptions,
+  LogListener,
+  RankInput,
+  RankOptions,
+  RankStreamOptions,
+  ScoreInput,
+  ScoreOptions,
+  StreamInput,
+  StreamOptions,
+} from "./model/options.ts";
 export type { Problem } from "./model/problems.ts";
 export type { Ranked, Weights } from "./model/rank.ts";
+export type { RankResult } from "./model/rank-stream.ts";
 export type { ModelStats } from "./model/scheduler.ts";
 export { ScoreModel } from "./model/score-model.ts";
 export type { StreamResult } from "./model/stream.ts";

@@ -1,11 +1,13 @@
 /** Option values: text to numbers, and the interrupt that stops a job. */
 import { InvalidArgumentError } from "commander";
 
-/** @throws commander's error where `text` is not a whole number from 1 up */
-export function positiveInteger(text: string): number {
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text)) || Number(text) === 0)
-    throw new InvalidArgumentError("It has to be a whole number from 1 up.");
-  return Number(text);
+/** A reader of whole numbers from `least` up, which throws commander's error for anything else. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(Number(text)) || Number(text) < least)
+      throw new InvalidArgumentError(`It has to be a whole number from ${least} up.`);
+    return Number(text);
+  };
 }
 
 /** @throws commander's error where `text` is not a finite number */
@@ -13,6 +15,28 @@ export function finiteNumber(text: string): number {
   if (text.trim() === "" || !Number.isFinite(Number(text)))
     throw new InvalidArgumentError("It has to be a finite number.");
   return Number(text);
+}
+
+/** `a,b,…` @throws commander's error where one is not a finite number */
+export function finiteNumbers(text: string): number[] {
+  return text.split(",").map(finiteNumber);
+}
+
+/** `a,b,…` or `name=a,name2=b,…` @throws commander's error where it is neither, or a name comes twice */
+export function labelledNumbers(text: string): number[] | Record<string, number> {
+  if (!text.includes("=")) return finiteNumbers(text);
+  const pairs = text.split(",").map((pair): [string, number] => {
+    const at = pair.lastIndexOf("=");
+    if (at < 1) throw new InvalidArgumentError("It has to be numbers, or label=number for each.");
+    return [pair.slice(0, at).trim(), finiteNumber(pair.slice(at + 1))];
+  });
+  if (new Set(pairs.map(([name]) => name)).size < pairs.length) throw new InvalidArgumentError("A label comes twice.");
+  return Object.fromEntries(pairs);
+}
+
+/** For options that may be given several times. */
+export function append(value: string, previous: readonly string[] = []): string[] {
+  return [...previous, value];
 }
 
 /** The same object without the entries that are undefined: options that were not given are not passed on. */

@@ -6,7 +6,7 @@ import { type ConvertPlan, convert, OUTPUT_TYPES, type OutputType, PROFILE_NAMES
 import { given, interruptible } from "./arguments.ts";
 import { say, UsageError } from "./exit.ts";
 import { factLines, formatBytes, tableLines } from "./format.ts";
-import { ProgressLine } from "./progress.ts";
+import { conversionProgress, ProgressLine } from "./progress.ts";
 import { writeLines } from "./stdout.ts";
 
 interface ConvertCommandOptions {
@@ -44,10 +44,10 @@ async function run(directory: string, options: ConvertCommandOptions): Promise<v
   }
   if (output === undefined) throw new UsageError("convert needs -o <file>: the .gguf to write (or --dry-run).");
   await refuseInputs(output, [directory, ...(tokenizer === undefined ? [] : [tokenizer])]);
-  const progress = new ProgressLine();
+  const line = new ProgressLine();
   const plan = await interruptible((signal) =>
-    convert(directory, output, { ...conversion, signal, onProgress: (done) => progress.update(done) }),
-  ).finally(() => progress.end());
+    convert(directory, output, { ...conversion, signal, onProgress: conversionProgress(line) }),
+  ).finally(() => line.end());
   warn(plan);
   const { size } = await stat(output);
   await writeLines(factLines([["wrote", output], ["size", formatBytes(size)], ...planFacts(plan, type)]));

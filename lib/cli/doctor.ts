@@ -1,30 +1,41 @@
 /** `scorehead doctor`: what this machine offers, and what a model would use of it. */
 import { Command } from "commander";
-import { type DoctorModel, type DoctorReport, doctor } from "../index.ts";
-import { EXIT, say } from "./exit.ts";
+import { type DoctorModel, type DoctorOptions, type DoctorReport, doctor } from "../index.ts";
+import { given } from "./arguments.ts";
+import { EXIT, say, UsageError } from "./exit.ts";
 import { factLines, formatBytes } from "./format.ts";
+import { addDeviceOptions, addTokenizerOption } from "./model-options.ts";
 import { writeLines } from "./stdout.ts";
 
-export function doctorCommand(): Command {
-  return new Command("doctor")
-    .summary("show what is found on this machine")
-    .description(
-      "Show the llama.cpp libraries, devices, memory and versions that are found here, and what a model would use. " +
-        "Exit code 1 where something is missing.",
-    )
-    .argument("[model]", "a .gguf file, or a checkpoint's directory")
-    .option("--json", "print the facts as one JSON object")
-    .action(run);
+interface DoctorCommandOptions extends DoctorOptions {
+  readonly json?: true;
 }
 
-async function run(model: string | undefined, { json }: { json?: true }): Promise<void> {
-  const report = await doctor(model);
-  await writeLines(json ? [JSON.stringify(report)] : reportLines(report));
+export function doctorCommand(): Command {
+  const command = new Command("doctor")
+    .summary("show what is found on this machine")
+    .description(
+      "Show the llama.cpp libraries, devices, memory and versions that are found here, and what a model would use, as " +
+        "loaded with the same --device, --kv and --context. Exit code 1 where something is missing, or does not fit.",
+    )
+    .argument("[model]", "a .gguf file, or a checkpoint's directory")
+    .option("--json", "print the facts as one JSON object");
+  addTokenizerOption(command);
+  addDeviceOptions(command);
+  return command.action(run);
+}
+
+async function run(model: string | undefined, options: DoctorCommandOptions): Promise<void> {
+  const { json, device, kv, context, tokenizer } = options;
+  if (model === undefined && (kv ?? context ?? tokenizer) !== undefined)
+    throw new UsageError("--kv, --context and --tokenizer are about a model: name one.");
+  const report = await doctor(model, given({ device, kv, context, tokenizer }));
+  await writeLines(json ? [JSON.stringify(report)] : reportLines(report, device));
   for (const { code, message } of report.problems) say(`error: ${message} (${code})`);
   if (report.problems.length > 0) process.exitCode = EXIT.failed;
 }
 
-function reportLines(report: DoctorReport): string[] {
+function reportLines(report: DoctorReport, device = "auto"): string[] {
   const { versions, runtime, cpu, memory } = report;
   return [
     ...factLines([
@@ -38,7 +49,7 @@ function reportLines(report: DoctorReport): string[] {
       ["cpu features", cpu.features.join(", ") || null],
       ["threads", String(cpu.threads)],
       ["memory", `${formatBytes(memory.freeBytes)} free of ${formatBytes(memory.totalBytes)}`],
-      ["device", report.device && `${report.device}, what \`--device auto\` takes`],
+      ["device", report.device && `${report.device}, what \`--device ${device}\` takes`],
       ["cache", report.cacheDirectory],
     ]),
     "",
@@ -56,22 +67,6 @@ function deviceLine({ name, description, backend, kind, freeBytes, totalBytes }:
   return `  ${name}: ${description} (${backend}, ${kind})${memory}`;
 }
 
-function modelLines({
-  path,
-  architecture,
-  profile,
-  weightBytes,
-  contextTokens,
-  kvBytes,
-  freeBytes,
-}: DoctorModel): string[] {
-  const needed = weightBytes + kvBytes;
-  const room = needed <= freeBytes ? "of" : "more than";
-  return factLines([
-    ["path", path],
-    ["model", `${architecture}, profile ${profile}`],
-    ["weights", formatBytes(weightBytes)],
-    ["kv cache", `${contextTokens} tokens, ${formatBytes(kvBytes)} in f16`],
-    ["needs", `${formatBytes(needed)} and working memory, ${room} ${formatBytes(freeBytes)} free`],
-  ]);
+function modelLines({ path, architecture, profile, reasons }: DoctorModel): string[] {
+  return [path, `${architecture}, profile ${profile}`, ...reasons];
 }

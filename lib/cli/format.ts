@@ -19,6 +19,12 @@ export function formatScore(score: number): string {
   return String(Number(score.toPrecision(6)));
 }
 
+/** 4000 → "67 min". */
+export function formatDuration(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 90 * 60 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
 /** A name and a value that may not be there. */
 export type Fact = readonly [name: string, value: string | null | undefined];
 

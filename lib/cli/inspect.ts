@@ -2,24 +2,32 @@
 import { basename } from "node:path";
 import { Command } from "commander";
 import { type HeadReport, type InspectReport, inspect, type TokenizerReport } from "../index.ts";
+import { given } from "./arguments.ts";
 import { EXIT, say } from "./exit.ts";
 import { type Fact, factLines, formatBytes, formatCount } from "./format.ts";
+import { addTokenizerOption } from "./model-options.ts";
 import { writeLines } from "./stdout.ts";
 
 export function inspectCommand(): Command {
-  return new Command("inspect")
+  const command = new Command("inspect")
     .summary("describe a GGUF file or a checkpoint")
     .description(
       "Describe a GGUF file or a checkpoint's directory, and tell whether it can be scored with or converted (else " +
         "exit code 1).",
     )
     .argument("<file.gguf | checkpoint-dir>", "what to describe")
-    .option("--json", "print the facts as one JSON object")
-    .action(run);
+    .option("--json", "print the facts as one JSON object");
+  addTokenizerOption(command);
+  return command.action(run);
 }
 
-async function run(path: string, { json }: { json?: true }): Promise<void> {
-  const report = await inspect(path);
+interface InspectCommandOptions {
+  readonly json?: true;
+  readonly tokenizer?: string;
+}
+
+async function run(path: string, { json, tokenizer }: InspectCommandOptions): Promise<void> {
+  const report = await inspect(path, given({ tokenizer }));
   await writeLines(json ? [JSON.stringify(report)] : reportLines(report));
   for (const warning of report.warnings) say(`warning: ${warning}`);
   if (report.problems.length === 0) return;

@@ -8,6 +8,7 @@ import { doctorCommand } from "./doctor.ts";
 import { EXIT, reportFailure } from "./exit.ts";
 import { inspectCommand } from "./inspect.ts";
 import { quantizeCommand } from "./quantize.ts";
+import { rankCommand } from "./rank.ts";
 import { scoreCommand } from "./score.ts";
 import { endOnOutputErrors } from "./stdout.ts";
 
@@ -19,6 +20,7 @@ const COMMANDS = [
   quantizeCommand,
   inspectCommand,
   scoreCommand,
+  rankCommand,
   doctorCommand,
   buildRuntimeCommand,
 ] as const;

@@ -5,7 +5,7 @@ import { QUANTIZED_TYPES, type QuantizedType, quantize } from "../index.ts";
 import { interruptible } from "./arguments.ts";
 import { UsageError } from "./exit.ts";
 import { factLines, formatBytes } from "./format.ts";
-import { ProgressLine } from "./progress.ts";
+import { conversionProgress, ProgressLine } from "./progress.ts";
 import { writeLines } from "./stdout.ts";
 
 export function quantizeCommand(): Command {
@@ -25,10 +25,10 @@ export function quantizeCommand(): Command {
 async function run(input: string, { output, type }: { output: string; type: QuantizedType }): Promise<void> {
   if (await isSameFile(input, output))
     throw new UsageError(`-o ${output} is the input itself, which is still needed: name another file.`);
-  const progress = new ProgressLine();
+  const line = new ProgressLine();
   await interruptible((signal) =>
-    quantize(input, output, { type, signal, onProgress: (done) => progress.update(done) }),
-  ).finally(() => progress.end());
+    quantize(input, output, { type, signal, onProgress: conversionProgress(line) }),
+  ).finally(() => line.end());
   const [before, after] = await Promise.all([stat(input), stat(output)]);
   await writeLines(
     factLines([

@@ -1,36 +1,9 @@
 /** The result of one input: a JSON line for programs, table rows for people. */
-import { type ModelInfo, type ScoreheadError, type ScoreModelOutput, scoreMeaning, type Tensor } from "../index.ts";
+import { type ModelInfo, type ScoreInput, type ScoreModelOutput, scoreMeaning, type Tensor } from "../index.ts";
 import { formatScore, tableLines } from "./format.ts";
-import type { Entry } from "./score-input.ts";
+import type { Entry } from "./lines.ts";
 
 type FloatTensor = Tensor<Float32Array>;
-
-/** One text's part of a batch, without the padding: an output of one row. */
-export function rowOutput(output: ScoreModelOutput, row: number): ScoreModelOutput {
-  const { type, labels, tokenIds, lengths, truncated, scores, endLastHiddenState, lastHiddenState } = output;
-  const length = lengths[row] as number;
-  return {
-    type,
-    labels,
-    endScores: rowTensor(output.endScores, row),
-    endIndex: { data: output.endIndex.data.slice(row, row + 1), dims: [1] },
-    ...(scores && { scores: rowTensor(scores, row, length) }),
-    ...(endLastHiddenState && { endLastHiddenState: rowTensor(endLastHiddenState, row) }),
-    ...(lastHiddenState && { lastHiddenState: rowTensor(lastHiddenState, row, length) }),
-    tokenIds: tokenIds.slice(row, row + 1),
-    lengths: lengths.slice(row, row + 1),
-    truncated: truncated.slice(row, row + 1),
-  };
-}
-
-/** `[B, …]` → `[1, …]`; of `[B, L, width]` the first `length` of L. */
-function rowTensor({ data, dims }: FloatTensor, row: number, length?: number): FloatTensor {
-  const stride = data.length / (dims[0] as number);
-  const inner = dims.slice(1);
-  if (length !== undefined) inner[0] = length;
-  const size = inner.reduce((product, n) => product * n, 1);
-  return { data: data.subarray(row * stride, row * stride + size), dims: [1, ...inner] };
-}
 
 /**
  * The JSON line of a result, in pieces: one with every hidden state can be longer than a string may be.
@@ -39,7 +12,7 @@ function rowTensor({ data, dims }: FloatTensor, row: number, length?: number): F
  *
  * @param output of one input
  */
-export function* jsonLine({ index, tag }: Entry, output: ScoreModelOutput): Generator<string> {
+export function* jsonLine({ index, tag }: Entry<ScoreInput>, output: ScoreModelOutput): Generator<string> {
   const facts = {
     index,
     ...tag,
@@ -70,11 +43,6 @@ function rowsOf({ data, dims }: FloatTensor): Float32Array[] {
   return Array.from({ length: data.length / width }, (_, i) => data.subarray(i * width, (i + 1) * width));
 }
 
-/** The JSON line of an input that could not be scored. */
-export function jsonErrorLine({ index, tag }: Entry, { code, message }: ScoreheadError): string {
-  return `${JSON.stringify({ index, ...tag, error: { code, message } })}\n`;
-}
-
 /** Widths are fixed, because rows are printed as they come. */
 const COLUMNS = [6, 7, 10] as const;
 
@@ -85,7 +53,7 @@ function tableRow(cells: readonly string[], last: string): string {
 }
 
 /** One line an output. */
-export function resultLines({ index }: Entry, output: ScoreModelOutput): string[] {
+export function resultLines({ index }: Entry<ScoreInput>, output: ScoreModelOutput): string[] {
   const { type, labels, endScores, tokenIds, truncated } = output;
   const cells = [index, tokenIds[0]?.length ?? 0, truncated[0] ?? 0].map(String);
   return labels.map((label, i) =>

@@ -1,33 +1,21 @@
 /** `scorehead score`: texts → scores, one after the other as they are read. */
 import { Command, Option } from "commander";
-import {
-  DEVICE_CHOICES,
-  isScoreheadError,
-  type LoadOptions,
-  PROFILE_NAMES,
-  READ_POSITIONS,
-  ScoreheadError,
-  ScoreModel,
-  type ScoreModelOutput,
-  type ScoreOptions,
-} from "../index.ts";
-import { finiteNumber, given, positiveInteger } from "./arguments.ts";
-import { EXIT, say, UsageError } from "./exit.ts";
-import { type Entry, type InputOptions, openInputs } from "./score-input.ts";
-import { jsonErrorLine, jsonLine, resultLines, rowOutput, TABLE_HEADER, tokenLines } from "./score-output.ts";
+import type { ScoreInput, ScoreModel, ScoreModelOutput, ScoreOptions, StreamResult } from "../index.ts";
+import { answerAll, type Say } from "./answer.ts";
+import { append, finiteNumber, given } from "./arguments.ts";
+import { EXIT, UsageError } from "./exit.ts";
+import type { Entry } from "./lines.ts";
+import { addModelOptions, loadModel, MODEL_ARGUMENT, type ModelOptions, textOptions } from "./model-options.ts";
+import { type InputOptions, openInputs } from "./score-input.ts";
+import { jsonLine, resultLines, TABLE_HEADER, tokenLines } from "./score-output.ts";
 import { writeLines, writePieces } from "./stdout.ts";
 
-interface ScoreCommandOptions
-  extends InputOptions,
-    Pick<LoadOptions, "profile" | "device" | "threads" | "kv" | "context">,
-    Pick<ScoreOptions, "perToken" | "read" | "maxLength" | "truncate" | "appendEos"> {
+interface ScoreCommandOptions extends InputOptions, ModelOptions, Pick<ScoreOptions, "perToken"> {
   readonly json?: true;
   readonly hidden?: "end" | "all";
   readonly failAbove?: number;
   readonly failBelow?: number;
 }
-
-const append = (value: string, previous: readonly string[] = []): string[] => [...previous, value];
 
 export function scoreCommand(): Command {
   const command = new Command("score")
@@ -37,7 +25,7 @@ export function scoreCommand(): Command {
         "response, or messages, or tokenIds, and perhaps an id, which is echoed. Blank lines are skipped. A line that " +
         "cannot be scored does not stop the others; the exit code is 1 then.",
     )
-    .argument("<model>", "a .gguf file, or a checkpoint's directory, which is converted into the cache once")
+    .argument(...MODEL_ARGUMENT)
     .option("--text <text>", "score this exact text; may be given several times", append)
     .option("--prompt <text>", "with --response: score this conversation by the model's template")
     .option("--response <text>", "the answer to score")
@@ -46,97 +34,48 @@ export function scoreCommand(): Command {
     .option("--per-token", "also the score after each token")
     .addOption(new Option("--hidden <which>", "with --json: also hidden states").choices(["end", "all"]));
   addModelOptions(command);
-  return command.action(run);
-}
-
-function addModelOptions(command: Command): void {
   command
-    .option("--profile <name>", `another profile than the file's own: ${PROFILE_NAMES}`)
-    .addOption(
-      new Option("--read <position>", "where to read the score; default: the profile's").choices(READ_POSITIONS),
-    )
-    .option("--max-length <tokens>", "cut texts to this many tokens", positiveInteger)
-    .addOption(new Option("--truncate <side>", "the end to cut; default: the profile's").choices(["left", "right"]))
-    .option("--append-eos", "append the EOS token, except to tokenIds")
-    .addOption(new Option("--device <kind>", "what to compute on; default: auto").choices(DEVICE_CHOICES))
-    .option("--threads <count>", "computing threads; default: all that this process may use", positiveInteger)
-    .addOption(new Option("--kv <type>", "precision of the KV cache; default: f16").choices(["f16", "f32"]))
-    .option(
-      "--context <tokens>",
-      "size of the KV cache; default: the model's length where memory allows",
-      positiveInteger,
-    )
     .addOption(
       new Option("--fail-above <score>", "exit with 3 if a score is above this")
         .argParser(finiteNumber)
         .conflicts("failBelow"),
     )
     .option("--fail-below <score>", "exit with 3 if a score is below this", finiteNumber);
+  return command.action(run);
 }
 
 async function run(path: string, options: ScoreCommandOptions): Promise<void> {
-  if (options.hidden && !options.json) throw new UsageError("--hidden needs --json: hidden states are for programs.");
-  const groups = await openInputs(options);
-  const { profile, device, threads, kv, context } = options;
-  await using model = await ScoreModel.load(path, {
-    ...given({ profile, device, threads, kv, context }),
-    onWarning: (message) => say(`warning: ${message}`),
-  });
-  const { perToken, hidden: hiddenStates, maxLength, truncate, read, appendEos } = options;
-  const scoreOptions = given({ perToken, hiddenStates, maxLength, truncate, read, appendEos });
-  // Scoring nothing checks the options once, so that a wrong one is wrong usage and not the fault of every input.
-  await model.score([], scoreOptions);
+  const { input, json = false, perToken, hidden: hiddenStates } = options;
+  if (hiddenStates && !json) throw new UsageError("--hidden needs --json: hidden states are for programs.");
+  const entries = await openInputs(options);
+  await using model = await loadModel(path, options);
   const gate = new Gate(options, model.info.labels);
-  const print = printer(options, model);
-  if (!options.json) await writeLines([TABLE_HEADER]);
-  let failed = 0;
-  const most = hiddenStates === "all" ? 1 : MOST_TOGETHER;
-  for await (const arrived of groups)
-    for (let from = 0; from < arrived.length; from += most) {
-      const entries = arrived.slice(from, from + most);
-      const results = await scoreEntries(model, entries, scoreOptions);
-      for (const [i, entry] of entries.entries()) {
-        const result = results[i] as Result;
-        if (result instanceof ScoreheadError) failed++;
-        else gate.check(entry, result);
-        await print(entry, result);
-      }
-    }
-  if (failed > 0) say(`${failed} of the inputs could not be scored.`);
+  const scoreOptions = { ...given({ perToken, hiddenStates }), ...textOptions(options) };
+  const write = json ? writeJson : tableWriter(model);
+  const failed = await answerAll<ScoreInput, StreamResult>({
+    model,
+    entries,
+    isFile: input !== undefined,
+    json,
+    answer: (contents) => model.scoreStream(contents, scoreOptions),
+    print: async (entry, result, say) => {
+      gate.check(entry, result, say);
+      await write(entry, result);
+    },
+  });
   process.exitCode = failed > 0 ? EXIT.failed : gate.tripped ? EXIT.gate : 0;
 }
 
-type Result = ScoreModelOutput | ScoreheadError;
+type Write = (entry: Entry<ScoreInput>, output: ScoreModelOutput) => Promise<void>;
 
-/** Enough to fill micro-batches with short texts. Every hidden state of so many would be gigabytes: those go singly. */
-const MOST_TOGETHER = 32;
+const writeJson: Write = (entry, output) => writePieces(jsonLine(entry, output));
 
-/** Scores inputs in one call, or one by one where that fails, so that a bad one costs the others nothing. */
-async function scoreEntries(model: ScoreModel, entries: readonly Entry[], options: ScoreOptions): Promise<Result[]> {
-  const inputs = entries.flatMap(({ content }) => ("input" in content ? [content.input] : []));
-  try {
-    const output = await model.score(inputs, options);
-    let row = 0;
-    return entries.map(({ content }) => ("error" in content ? content.error : rowOutput(output, row++)));
-  } catch (error) {
-    if (!isScoreheadError(error)) throw error;
-    if (entries.length === 1) return [error];
-  }
-  const results: Result[] = [];
-  for (const entry of entries) results.push(...(await scoreEntries(model, [entry], options)));
-  return results;
-}
-
-type Print = (entry: Entry, result: Result) => Promise<void>;
-
-function printer({ json }: ScoreCommandOptions, model: ScoreModel): Print {
-  const isError = (result: Result) => result instanceof ScoreheadError;
-  if (json)
-    return (entry, result) => writePieces(isError(result) ? [jsonErrorLine(entry, result)] : jsonLine(entry, result));
-  return async (entry, result) => {
-    if (isError(result)) return say(`input ${entry.index}: ${result.message} (${result.code})`);
-    await writeLines(resultLines(entry, result));
-    if (result.scores) await writeLines(tokenLines(result, model.info, (id) => model.tokenText(id)));
+function tableWriter(model: ScoreModel): Write {
+  let header = [TABLE_HEADER];
+  return async (entry, output) => {
+    await writeLines([...header, ...resultLines(entry, output)]);
+    if (output.scores) await writeLines(tokenLines(output, model.info, (id) => model.tokenText(id)));
+    header = [];
   };
 }
 
@@ -157,7 +96,7 @@ class Gate {
     this.#below = failBelow ?? Number.NEGATIVE_INFINITY;
   }
 
-  check({ index }: Entry, { endScores }: ScoreModelOutput): void {
+  check({ index }: Entry<ScoreInput>, { endScores }: ScoreModelOutput, say: Say): void {
     const score = endScores.data[0] as number;
     const exceeded = score > this.#above ? `above ${this.#above}` : score < this.#below ? `below ${this.#below}` : null;
     if (exceeded === null) return;

@@ -83,7 +83,8 @@ function ropeScaling(config: JsonObject): unknown {
   const scaling = config.rope_scaling ?? ropeParameters(config);
   if (typeof scaling !== "object" || scaling === null) return scaling ?? null;
   const { rope_type, type } = scaling as JsonObject;
-  const kind = rope_type ?? type ?? "default";
+  // A factor without a type scales all the same in some versions of transformers.
+  const kind = rope_type ?? type ?? ("factor" in scaling ? "unnamed" : "default");
   return kind === "default" ? null : scaling;
 }
 

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { unlessAborted } from "../abort.ts";
+import { checkAborted, unlessAborted } from "../abort.ts";
 import { abortSignal, type Check, checkOptions, checkPath, ofType, oneOf } from "../check-options.ts";
 import { readJsonIfPresent } from "../checkpoint/json.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
@@ -160,8 +160,14 @@ function quantizeTo(
   { onProgress, signal }: Pick<ConvertOptions, "onProgress" | "signal">,
 ): Promise<void> {
   const report = (done: number, total: number): void => onProgress?.({ stage: "quantize", done, total });
-  // llama.cpp's quantiser cannot be stopped: an aborted call stops waiting for it, and its file is removed.
-  return replaceFile(output, (temporary) => unlessAborted(quantizeFile(input, temporary, type, report), signal));
+  return replaceFile(output, async (temporary) => {
+    checkAborted(signal);
+    const job = quantizeFile(input, temporary, type, report);
+    // llama.cpp's quantiser cannot be stopped: an aborted call stops waiting for it. It may create its file after that.
+    const tidy = () => (signal?.aborted ? rm(temporary, { force: true }).catch(() => {}) : undefined);
+    job.then(tidy, tidy);
+    await unlessAborted(job, signal);
+  });
 }
 
 async function requireDirectory(path: unknown): Promise<void> {

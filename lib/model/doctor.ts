@@ -5,7 +5,7 @@ import { basename } from "node:path";
 import { cacheDirectory } from "../cache-directory.ts";
 import { checkPath } from "../check-options.ts";
 import { planCheckpoint } from "../convert/run.ts";
-import { ioError } from "../errors.ts";
+import { ioError, isScoreheadError } from "../errors.ts";
 import { readGguf } from "../gguf/read.ts";
 import { headFromMetadata } from "../head/metadata.ts";
 import { addon, manifest } from "../runtime/addon.ts";
@@ -19,8 +19,10 @@ import {
   runtimeAttempts,
   selectDevices,
 } from "../runtime/open.ts";
+import { refuseTokenizer } from "../source/resolve.ts";
 import { type GgufContents, readBackbone } from "./backbone.ts";
 import { plannedContents } from "./inspect.ts";
+import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
 import { attempt, note, type Problem } from "./problems.ts";
 import { chooseSizes, type Sizing } from "./sizing.ts";
 
@@ -42,7 +44,7 @@ export interface DoctorReport {
   /** Every folder that was tried, with what came of it, and the GPU packages that are not there. */
   readonly attempts: readonly Attempt[];
   readonly devices: readonly NativeDevice[];
-  /** What `device: "auto"` means here. */
+  /** What the `device` that was asked for, by default "auto", means here; null where there is none. */
   readonly device: string | null;
   readonly cpu: {
     readonly model: string;
@@ -58,7 +60,7 @@ export interface DoctorReport {
   readonly model: DoctorModel | null;
 }
 
-/** What loading a model with default options would use. */
+/** What loading a model would use, with the reasons. */
 export interface DoctorModel extends Sizing {
   readonly path: string;
   readonly architecture: string;
@@ -71,16 +73,25 @@ export interface DoctorModel extends Sizing {
  * Whatever does not work is part of the report: a missing runtime does not throw.
  *
  * @param path a .gguf or a checkpoint's directory (then as converted to its own type); default: none
+ * @param options what the model would be loaded with
  * @throws ERR_ARGUMENT
  */
-export async function doctor(path?: string): Promise<DoctorReport> {
+export async function doctor(path?: string, options?: DoctorOptions): Promise<DoctorReport> {
   if (path !== undefined) checkPath(path, "The model");
+  const checked = checkDoctorOptions(options);
   const problems: Problem[] = [];
   const native = attempt(problems, addon);
   const runtime = native && attempt(problems, openRuntime);
-  const selection = runtime && selectDevices("auto");
+  const selection = runtime && attempt(problems, () => selectDevices(checked.device ?? "auto"));
+  // Without libraries the CPU is what can be told of; without the device that was asked for, nothing is.
+  const device = runtime ? selection : CPU;
   const model =
-    path === undefined ? null : await modelUse(path, selection).catch((error: unknown) => note(problems, error));
+    path === undefined || device === null
+      ? null
+      : await modelUse(path, device, checked).catch((error: unknown) => {
+          if (isScoreheadError(error, "ERR_ARGUMENT")) throw error;
+          return note(problems, error);
+        });
   return {
     problems,
     versions: {
@@ -128,17 +139,20 @@ function cpuLibrary({ directory }: Runtime): string | null {
   return found === undefined ? null : basename(found);
 }
 
-async function modelUse(path: string, selection: DeviceSelection | null): Promise<DoctorModel> {
-  const contents = await contentsOf(path);
+const CPU: DeviceSelection = { kind: "cpu", devices: [] };
+
+async function modelUse(path: string, device: DeviceSelection, options: DoctorOptions): Promise<DoctorModel> {
+  const contents = await contentsOf(path, options);
   const backbone = readBackbone(contents);
   const { maxLength, profile } = headFromMetadata(contents.metadata);
-  const sizing = chooseSizes(backbone, maxLength, selection ?? { kind: "cpu", devices: [] }, {});
-  return { path, architecture: backbone.architecture, profile, ...sizing };
+  return { path, architecture: backbone.architecture, profile, ...chooseSizes(backbone, maxLength, device, options) };
 }
 
-async function contentsOf(path: string): Promise<GgufContents> {
+async function contentsOf(path: string, { tokenizer }: DoctorOptions): Promise<GgufContents> {
   const found = await stat(path).catch((error: unknown) => {
     throw ioError("open", path, error);
   });
-  return found.isDirectory() ? plannedContents(path, await planCheckpoint(path)) : readGguf(path);
+  if (found.isDirectory()) return plannedContents(path, await planCheckpoint(path, { tokenizer }));
+  refuseTokenizer(path, tokenizer);
+  return readGguf(path);
 }

@@ -13,6 +13,7 @@ import { validateHead } from "../head/spec.ts";
 import type { HeadSpec } from "../head/types.ts";
 import { findProfile } from "../prompt/profiles.ts";
 import { QUANTIZED_TYPES } from "../runtime/quantize.ts";
+import { refuseTokenizer } from "../source/resolve.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
 import { type Backbone, type GgufContents, readBackbone } from "./backbone.ts";
@@ -74,7 +75,9 @@ export async function inspect(path: string, options?: InspectOptions): Promise<I
   const found = await stat(path).catch((error: unknown) => {
     throw ioError("inspect", path, error);
   });
-  return found.isDirectory() ? inspectCheckpoint(path, checked) : inspectGguf(path);
+  if (found.isDirectory()) return inspectCheckpoint(path, checked);
+  refuseTokenizer(path, checked.tokenizer);
+  return inspectGguf(path);
 }
 
 async function inspectGguf(path: string): Promise<InspectReport> {

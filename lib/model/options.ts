@@ -1,12 +1,26 @@
 /** The options of the public API and their checks: nothing of the wrong type gets past this file. */
 import { abortSignal, type Check, checkOptions, integer, ofType, oneOf } from "../check-options.ts";
+import type { ConvertProgress } from "../convert/run.ts";
+import type { ScoreheadError } from "../errors.ts";
 import { READ_POSITIONS, type ReadPosition, type TruncationSide } from "../head/types.ts";
-import type { ConversationInput } from "../prompt/types.ts";
+import type { ConversationInput, Message } from "../prompt/types.ts";
 import { DEVICE_CHOICES, type DeviceChoice } from "../runtime/open.ts";
 import type { Weights } from "./rank.ts";
 
 /** One text to score: the exact string, a conversation for the profile's template, or token ids taken as given. */
 export type ScoreInput = string | ConversationInput | { readonly tokenIds: readonly number[] | Int32Array };
+
+/**
+ * An input of a stream. An error in the place of an input, such as that of a line that could not be read, comes back in
+ * its place.
+ */
+export type StreamInput = ScoreInput | ScoreheadError;
+
+/** A prompt, or messages that end with a user turn, and the answers to rank; or an error, which comes back. */
+export type RankInput =
+  | { readonly prompt: string; readonly responses: readonly string[] }
+  | { readonly messages: readonly Message[]; readonly responses: readonly string[] }
+  | ScoreheadError;
 
 /** Receives llama.cpp's log. */
 export type LogListener = (level: "debug" | "info" | "warn" | "error", text: string) => void;
@@ -33,7 +47,14 @@ export interface LoadOptions {
   readonly onLog?: LogListener | undefined;
   /** Receives warnings, e.g. an assumption made while converting a checkpoint directory. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** Receives how far the conversion of a checkpoint directory is, if there has to be one. */
+  readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
+  /** Stops converting or loading, and leaves neither files nor weights behind. */
+  readonly signal?: AbortSignal | undefined;
 }
+
+/** What {@link LoadOptions} of the same names would do. */
+export type DoctorOptions = Pick<LoadOptions, "device" | "kv" | "context" | "tokenizer">;
 
 export interface ScoreOptions {
   /** Also return every token's score. Default false. */
@@ -59,6 +80,10 @@ export interface RankOptions extends Omit<ScoreOptions, "perToken" | "hiddenStat
   readonly weights?: Weights | undefined;
 }
 
+/** How many inputs a stream has is not known before its end, so there is no progress to tell. */
+export type StreamOptions = Omit<ScoreOptions, "onProgress">;
+export type RankStreamOptions = Omit<RankOptions, "onProgress">;
+
 /** No published model is longer; a larger number is a mistake, and llama.cpp would try to allocate for it. */
 const MOST_TOKENS = 1 << 24;
 
@@ -79,6 +104,15 @@ const LOAD_CHECKS: Readonly<Record<keyof LoadOptions, Check>> = {
   tokenizer: ofType("string"),
   onLog: ofType("function"),
   onWarning: ofType("function"),
+  onProgress: ofType("function"),
+  signal: abortSignal,
+};
+
+const DOCTOR_CHECKS: Readonly<Record<keyof DoctorOptions, Check>> = {
+  device: LOAD_CHECKS.device,
+  kv: LOAD_CHECKS.kv,
+  context: LOAD_CHECKS.context,
+  tokenizer: LOAD_CHECKS.tokenizer,
 };
 
 const SCORE_CHECKS: Readonly<Record<keyof ScoreOptions, Check>> = {
@@ -92,7 +126,8 @@ const SCORE_CHECKS: Readonly<Record<keyof ScoreOptions, Check>> = {
   onProgress: ofType("function"),
 };
 
-const { perToken: _, hiddenStates: __, ...RANK_CHECKS } = { ...SCORE_CHECKS, weights: () => null };
+const { onProgress, ...STREAM_CHECKS } = SCORE_CHECKS;
+const { perToken: _, hiddenStates: __, ...RANK_STREAM_CHECKS } = { ...STREAM_CHECKS, weights: () => null };
 
 /** @throws ERR_ARGUMENT */
 export function checkLoadOptions(options: unknown): LoadOptions {
@@ -106,5 +141,20 @@ export function checkScoreOptions(options: unknown): ScoreOptions {
 
 /** `weights` are checked against the model's labels. @throws ERR_ARGUMENT */
 export function checkRankOptions(options: unknown): RankOptions {
-  return checkOptions<RankOptions>(options, RANK_CHECKS);
+  return checkOptions<RankOptions>(options, { ...RANK_STREAM_CHECKS, onProgress });
+}
+
+/** @throws ERR_ARGUMENT */
+export function checkStreamOptions(options: unknown): StreamOptions {
+  return checkOptions<StreamOptions>(options, STREAM_CHECKS);
+}
+
+/** `weights` are checked against the model's labels. @throws ERR_ARGUMENT */
+export function checkRankStreamOptions(options: unknown): RankStreamOptions {
+  return checkOptions<RankStreamOptions>(options, RANK_STREAM_CHECKS);
+}
+
+/** @throws ERR_ARGUMENT */
+export function checkDoctorOptions(options: unknown): DoctorOptions {
+  return checkOptions<DoctorOptions>(options, DOCTOR_CHECKS);
 }

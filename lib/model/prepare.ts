@@ -1,5 +1,4 @@
 /** Inputs → rows: the profile's template, the checkpoint's tokenizer, truncation, and what each row is wanted for. */
-import { setImmediate } from "node:timers/promises";
 import type { Row } from "../batch/types.ts";
 import { describe } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
@@ -14,6 +13,7 @@ import { truncateIds } from "../tokens/truncate.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
 import type { Engine } from "./engine.ts";
 import type { ScoreInput, ScoreOptions } from "./options.ts";
+import { Slices } from "./slices.ts";
 
 /** A text that is ready to be computed: nothing of it belongs to the caller any more. */
 export interface PreparedText {
@@ -21,9 +21,6 @@ export interface PreparedText {
   /** Tokens dropped by truncation. */
   readonly dropped: number;
 }
-
-/** Tokenizing many texts pauses this often, so that the host's event loop goes on. */
-const SLICE_MILLISECONDS = 5;
 
 /**
  * Prepares a call's texts. What the caller passed is read before this function first pauses: arrays may be reused once
@@ -37,12 +34,11 @@ export async function prepareTexts(
   lengthLimit(engine, options); // an option that does not fit is wrong for no text too
   const contents = inputs.map((input) => toContent(engine, input));
   const texts: PreparedText[] = [];
-  let slice = performance.now();
+  const slices = new Slices();
   for (const [i, content] of contents.entries()) {
-    if (performance.now() - slice > SLICE_MILLISECONDS) {
-      await setImmediate();
+    if (slices.isOver) {
+      await slices.pause();
       engine.scheduler.checkOpen();
-      slice = performance.now();
     }
     texts.push(prepareContent(engine, content, options, i === contents.length - 1));
   }

@@ -1,7 +1,7 @@
 /** Best-of-N: the answers to one prompt, best first. */
 import { describe } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
-import type { ScoreModelOutput } from "../head/output.ts";
+import type { ScoreType } from "../head/types.ts";
 import type { Message } from "../prompt/types.ts";
 import type { ScoreInput } from "./options.ts";
 
@@ -52,18 +52,23 @@ export function resolveWeights(weights: unknown, labels: readonly string[]): rea
 }
 
 function byLabel(weights: Readonly<Record<string, unknown>>, labels: readonly string[]): unknown[] {
+  if (Object.keys(weights).length === 0)
+    throw new ScoreheadError("ERR_ARGUMENT", `"weights" names none of the outputs ${labels.join(", ")}.`);
   const unknown = Object.keys(weights).find((label) => !labels.includes(label));
   if (unknown !== undefined)
     throw new ScoreheadError("ERR_ARGUMENT", `There is no output "${unknown}"; the model has ${labels.join(", ")}.`);
   return labels.map((label) => weights[label] ?? 0);
 }
 
-/** The answers, best first: the highest reward, the lowest cost; equal ones in the order they were given. */
-export function rankOutput({ endScores, type }: ScoreModelOutput, weights: readonly number[]): Ranked[] {
+/**
+ * The answers, best first: the highest reward, the lowest cost; equal ones in the order they were given.
+ * @param endScores of all answers, one after the other
+ */
+export function rankScores(endScores: ArrayLike<number>, type: ScoreType, weights: readonly number[]): Ranked[] {
   const width = weights.length;
-  const ranked = Array.from({ length: endScores.data.length / width }, (_, index) => ({
+  const ranked = Array.from({ length: endScores.length / width }, (_, index) => ({
     index,
-    score: weights.reduce((sum, weight, i) => sum + weight * (endScores.data[index * width + i] as number), 0),
+    score: weights.reduce((sum, weight, i) => sum + weight * (endScores[index * width + i] as number), 0),
   }));
   const direction = type === "cost" ? 1 : -1;
   return ranked.sort((a, b) => direction * (a.score - b.score) || a.index - b.index);

@@ -1,4 +1,5 @@
 /** The public class: a loaded reward or cost model. */
+import { unlessAborted } from "../abort.ts";
 import { checkPath } from "../check-options.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { ScoreModelOutput } from "../head/output.ts";
@@ -9,17 +10,25 @@ import { type Engine, type ModelInfo, openEngine } from "./engine.ts";
 import {
   checkLoadOptions,
   checkRankOptions,
+  checkRankStreamOptions,
   checkScoreOptions,
+  checkStreamOptions,
   type LoadOptions,
+  type RankInput,
   type RankOptions,
+  type RankStreamOptions,
   type ScoreInput,
   type ScoreOptions,
+  type StreamInput,
+  type StreamOptions,
 } from "./options.ts";
 import { scoreInputs } from "./pipeline.ts";
 import { toIds } from "./prepare.ts";
-import { type Ranked, rankInputs, rankOutput, resolveWeights } from "./rank.ts";
+import { type Ranked, rankInputs, rankScores, resolveWeights } from "./rank.ts";
+import { type RankResult, streamRankings } from "./rank-stream.ts";
 import type { ModelStats } from "./scheduler.ts";
-import { type StreamResult, streamScores } from "./stream.ts";
+import { checkIterable, type StreamResult, streamScores } from "./stream.ts";
+import type { Items } from "./stream-source.ts";
 
 /**
  * A reward or cost model, loaded and ready to score.
@@ -55,7 +64,7 @@ export class ScoreModel {
    * @param options see {@link LoadOptions}
    * @returns the model, once its weights are there
    * @throws ERR_ARGUMENT, ERR_NOT_FOUND, ERR_GGUF, ERR_NO_HEAD, ERR_NEWER_VERSION, ERR_HEAD, ERR_RUNTIME, ERR_DEVICE,
-   *   ERR_MEMORY, ERR_LOAD, and what converting throws
+   *   ERR_MEMORY, ERR_LOAD, ERR_ABORTED, and what converting throws
    */
   static async load(source: string, options?: LoadOptions): Promise<ScoreModel> {
     const checked = checkLoadOptions(options);
@@ -64,7 +73,12 @@ export class ScoreModel {
     try {
       const path = await resolveSource(source, checked);
       const file = await readGguf(path);
-      return new ScoreModel(await openEngine(file, checked), unsubscribe);
+      const opening = openEngine(file, checked).then((engine) => new ScoreModel(engine, unsubscribe));
+      // llama.cpp cannot be stopped while it reads weights: nobody waits for it then, and they are freed when it is done.
+      return await unlessAborted(opening, checked.signal).catch((error: unknown) => {
+        opening.then((model) => model.close()).catch(() => {});
+        throw error;
+      });
     } catch (error) {
       unsubscribe();
       throw error;
@@ -108,25 +122,42 @@ export class ScoreModel {
     this.#engine.scheduler.checkOpen();
     const { weights, ...checked } = checkRankOptions(options);
     const resolved = resolveWeights(weights, this.info.labels);
-    return rankOutput(await scoreInputs(this.#engine, rankInputs(prompt, responses), checked), resolved);
+    const { endScores, type } = await scoreInputs(this.#engine, rankInputs(prompt, responses), checked);
+    return rankScores(endScores.data, type, resolved);
   }
 
   /**
    * Scores any number of inputs in bounded memory.
    *
-   * Inputs are read as results are taken, a few hundred ahead. An input that cannot be scored gives its error, and the
-   * others go on. Leaving the loop stops the work.
+   * Inputs are read as results are taken, a few hundred ahead; a result never waits for the next input. An input that
+   * cannot be scored gives its error, and the others go on. Leaving the loop stops the work.
    *
-   * @param inputs an iterable or async iterable of inputs
+   * @param inputs an iterable or async iterable of inputs; when it throws, the loop does, after the results before that
    * @param options as for {@link score}
    * @returns for each input, in order, `{ index, … }` with the output of one row, or `{ index, error }`
+   * @throws ERR_ARGUMENT, ERR_CLOSED, ERR_ABORTED, at the call or in the loop
    */
-  scoreStream(
-    inputs: AsyncIterable<ScoreInput> | Iterable<ScoreInput>,
-    options?: ScoreOptions,
-  ): AsyncGenerator<StreamResult, void, undefined> {
+  scoreStream(inputs: Items<StreamInput>, options?: StreamOptions): AsyncGenerator<StreamResult, void, undefined> {
     this.#engine.scheduler.checkOpen();
-    return streamScores(this.#engine, inputs, checkScoreOptions(options));
+    return streamScores(this.#engine, checkIterable<StreamInput>(inputs), checkStreamOptions(options));
+  }
+
+  /**
+   * Ranks the answers of any number of prompts in bounded memory; each prompt is computed once.
+   *
+   * This is the way to rank many: calls of {@link rank} that overlap take turns, and lose what their answers share.
+   *
+   * @param inputs an iterable or async iterable of `{prompt, responses}` or `{messages, responses}`
+   * @param options as for {@link rank}
+   * @returns for each input, in order, `{ index, ranking }` as {@link rank} returns it, or `{ index, error }`: an answer
+   *   that cannot be scored spoils its ranking and no other one
+   * @throws as {@link scoreStream}
+   */
+  rankStream(inputs: Items<RankInput>, options?: RankStreamOptions): AsyncGenerator<RankResult, void, undefined> {
+    this.#engine.scheduler.checkOpen();
+    const { weights, ...checked } = checkRankStreamOptions(options);
+    const resolved = resolveWeights(weights, this.info.labels);
+    return streamRankings(this.#engine, checkIterable<RankInput>(inputs), resolved, checked);
   }
 
   /**

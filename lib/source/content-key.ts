@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { checkAborted } from "../abort.ts";
 import { cacheDirectory, makeCacheDirectory } from "../cache-directory.ts";
 import { ioError } from "../errors.ts";
 import { replaceFile } from "../gguf/atomic.ts";
@@ -14,9 +15,9 @@ const RELEVANT = /\.(json|safetensors|bin|pt|pth|model|jinja)$/;
 /**
  * A hash over the names and contents of a directory's relevant files. Each file's own hash is remembered under its
  * path, size, modification time and inode, so that 13 GB are read only when they have changed.
- * @throws ERR_NOT_FOUND, ERR_IO
+ * @throws ERR_NOT_FOUND, ERR_IO, ERR_ABORTED
  */
-export async function contentKey(directory: string): Promise<string> {
+export async function contentKey(directory: string, signal: AbortSignal | undefined): Promise<string> {
   const memory = await readMemory();
   const total = createHash("sha256");
   let changed = false;
@@ -29,7 +30,7 @@ export async function contentKey(directory: string): Promise<string> {
       throw ioError("read", path, error);
     });
     const identity = [path, size, mtimeNs, ino].join("|");
-    const hash = memory.get(identity) ?? (await hashFile(path));
+    const hash = memory.get(identity) ?? (await hashFile(path, signal));
     if (!memory.has(identity)) changed = true;
     memory.set(identity, hash);
     total.update(`${name}|${hash}\n`);
@@ -39,11 +40,13 @@ export async function contentKey(directory: string): Promise<string> {
   return total.digest("hex");
 }
 
-async function hashFile(path: string): Promise<string> {
+async function hashFile(path: string, signal: AbortSignal | undefined): Promise<string> {
+  checkAborted(signal);
   const hash = createHash("sha256");
   try {
-    await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), hash);
+    await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), hash, signal ? { signal } : {});
   } catch (error) {
+    checkAborted(signal);
     throw ioError("read", path, error);
   }
   return hash.digest("hex");

@@ -1,5 +1,6 @@
 #include "libraries.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -42,6 +43,17 @@ void fill_table(const std::vector<LibraryHandle>& handles) {
 #undef SCOREHEAD_LOOK_UP
 }
 
+// llama.cpp v0.5.0's Vulkan backend crashes on some batches where it reorders the graph (seen inside Mesa's software
+// driver, without scorehead's graph callback as well); the reordering gains a few percent. A user's own setting wins.
+void keep_vulkan_graphs_in_order() {
+  constexpr char kName[] = "GGML_VK_DISABLE_GRAPH_OPTIMIZE";
+#ifdef _WIN32
+  if (!std::getenv(kName)) _putenv_s(kName, "1");
+#else
+  setenv(kName, "1", 0);
+#endif
+}
+
 // "0.5.0-dev" and "0.5.0" are the same release.
 std::string release_of(const std::string& version) { return version.substr(0, version.find('-')); }
 
@@ -80,6 +92,7 @@ std::string open_libraries(const LibraryPaths& paths, const std::string& backend
                                            ", and this addon was built for " + expected_version +
                                            ". Install the @node-llama-cpp package of the version that scorehead names, "
                                            "or build the runtime again with `scorehead build-runtime`.");
+  keep_vulkan_graphs_in_order();
   opened = true;
   opened_paths = paths;
   opened_version = version;

@@ -3,10 +3,11 @@
  * float64). Errors of scores are relative to the spread of the case's per-token scores.
  */
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import type { OutputType, ScoreModel, ScoreOptions } from "../../lib/index.ts";
+import type { OutputType, ScoreModel } from "../../lib/index.ts";
 import { addon } from "../../lib/runtime/addon.ts";
 import { CASE_NAMES, type CaseName } from "../fixtures/cases.ts";
-import { type GoldenResult, loadGolden } from "../fixtures/golden.ts";
+import { loadGolden } from "../fixtures/golden.ts";
+import { expectResults, READ_LAST } from "./expect-golden.ts";
 import { rowOf, scoreError, scoreSpreads, vectorError } from "./numbers.ts";
 import { workspace } from "./support.ts";
 
@@ -21,31 +22,6 @@ const F32_BOUND = 2e-5;
 const HALF_BOUND = 1e-2;
 /** Blocks of 32 weights share a scale and have 8 bits: 0.4 % each, added up over the layers. */
 const Q8_BOUND = 4e-2;
-
-/** Everything that can be compared. */
-const READ_LAST = { perToken: true, hiddenStates: "end", read: "last-token" } as const satisfies ScoreOptions;
-
-function expectResults(
-  output: Awaited<ReturnType<ScoreModel["score"]>>,
-  results: readonly GoldenResult[],
-  bound: number,
-): void {
-  // A vector's error adds up those of all its numbers, where a score has weights that average them.
-  const hiddenBound = 2 * bound;
-  const spreads = scoreSpreads({ results });
-  for (const [i, golden] of results.entries()) {
-    const { lengths } = output;
-    expect([...(output.tokenIds[i] ?? [])]).toEqual(golden.tokenIds);
-    expect(lengths[i]).toBe(golden.tokenIds.length);
-    expect(output.endIndex.data[i]).toBe(golden.endIndex);
-    const perToken = scoreError(rowOf(output.scores, i, lengths), golden.scores.flat(), spreads);
-    const end = scoreError(rowOf(output.endScores, i), golden.endScores, spreads);
-    const hidden = vectorError(rowOf(output.endLastHiddenState, i), golden.endLastHiddenState);
-    expect(perToken).toBeLessThan(bound);
-    expect(end).toBeLessThan(bound);
-    expect(hidden).toBeLessThan(hiddenBound);
-  }
-}
 
 async function expectGolden(name: CaseName, type: OutputType, kv: "f16" | "f32", bound: number): Promise<void> {
   const { results } = loadGolden(name);
