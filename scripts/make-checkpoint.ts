@@ -3,7 +3,8 @@
  * values are sane for a forward pass but repeat themselves; the small ones of test/fixtures do not.
  *
  * usage: npx tsx scripts/make-checkpoint.ts [--layout beaver|starling|dpa] [--hidden 4096] [--intermediate 11008]
- *          [--layers 32] [--heads 32] [--kv-heads 32] [--shards 7] [--dtype BF16|F16|F32] [--seed 1] OUT_DIR
+ *          [--layers 32] [--heads 32] [--kv-heads 32] [--vocabulary 32001] [--shards 7] [--dtype BF16|F16|F32]
+ *          [--seed 1] OUT_DIR
  */
 import { parseArgs } from "node:util";
 import { encodeGiven, type Fill, writeCheckpoint } from "../test/fixtures/checkpoints.ts";
@@ -63,6 +64,7 @@ function parseCommandLine(): { spec: FixtureSpec; directory: string } {
       layers: { type: "string", default: "32" },
       heads: { type: "string", default: "32" },
       "kv-heads": { type: "string", default: "32" },
+      vocabulary: { type: "string" },
       shards: { type: "string", default: "7" },
       dtype: { type: "string", default: "BF16" },
       seed: { type: "string", default: "1" },
@@ -70,13 +72,15 @@ function parseCommandLine(): { spec: FixtureSpec; directory: string } {
   });
   const [directory] = positionals;
   if (directory === undefined || positionals.length > 1) throw new Error("Exactly one OUT_DIR is needed.");
-  const number = (name: Exclude<keyof typeof values, "layout" | "dtype">) => positiveInteger(values[name], name);
+  const number = (name: Exclude<keyof typeof values, "layout" | "dtype" | "vocabulary">) =>
+    positiveInteger(values[name], name);
   const size = {
     hidden: number("hidden"),
     intermediate: number("intermediate"),
     layers: number("layers"),
     heads: number("heads"),
     kvHeads: number("kv-heads"),
+    ...(values.vocabulary !== undefined && { vocabulary: positiveInteger(values.vocabulary, "vocabulary") }),
   };
   if (size.hidden % (2 * size.heads) !== 0) throw new Error("--hidden must be an even multiple of --heads.");
   if (size.heads % size.kvHeads !== 0) throw new Error("--heads must be a multiple of --kv-heads.");

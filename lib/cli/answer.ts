@@ -60,7 +60,7 @@ export async function answerAll<Content, Result extends Answer>({
   } finally {
     line.end();
   }
-  if (failed > 0) say(`${failed} of the inputs could not be answered.`);
+  if (failed > 0) say(`${failed} of the inputs failed.`);
   return failed;
 }
 

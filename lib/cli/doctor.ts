@@ -68,5 +68,5 @@ function deviceLine({ name, description, backend, kind, freeBytes, totalBytes }:
 }
 
 function modelLines({ path, architecture, profile, reasons }: DoctorModel): string[] {
-  return [path, `${architecture}, profile ${profile}`, ...reasons];
+  return [`path ${path}`, `model ${architecture}, profile ${profile}`, ...reasons];
 }

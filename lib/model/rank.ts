@@ -15,19 +15,25 @@ export interface Ranked {
   readonly score: number;
 }
 
-/** The inputs that a ranking scores. @throws ERR_ARGUMENT */
+/** The inputs that a ranking scores. @throws ERR_ARGUMENT; ERR_TEMPLATE where messages do not end with a user turn */
 export function rankInputs(prompt: unknown, responses: unknown): ScoreInput[] {
-  if (!Array.isArray(responses) || responses.length === 0)
+  const answers = Array.isArray(responses) ? Array.from(responses as string[]) : null; // with the holes of a sparse one
+  if (!answers?.length)
     throw new ScoreheadError(
       "ERR_ARGUMENT",
-      `"responses" has to be an array of at least one text, not ${describe(responses)}.`,
+      `"responses" has to be an array of at least one text, not ${answers ? "an empty one" : describe(responses)}.`,
     );
-  if (typeof prompt === "string") return responses.map((response: string) => ({ prompt, response }));
+  if (typeof prompt === "string") return answers.map((response) => ({ prompt, response }));
   if (!Array.isArray(prompt))
     throw new ScoreheadError("ERR_ARGUMENT", `"prompt" has to be a text or messages, not ${describe(prompt)}.`);
-  return responses.map((content: string) => ({
-    messages: [...(prompt as Message[]), { role: "assistant" as const, content }],
-  }));
+  const messages = prompt as readonly Message[];
+  if (messages.at(-1)?.role === "assistant")
+    throw new ScoreheadError(
+      "ERR_TEMPLATE",
+      `messages[${messages.length - 1}] is the assistant's. The messages of a ranking end with a user turn, which the ` +
+        "answers follow.",
+    );
+  return answers.map((content) => ({ messages: [...messages, { role: "assistant" as const, content }] }));
 }
 
 /** One weight an output. @throws ERR_ARGUMENT where there are several outputs and no weights, or weights that do not fit */

@@ -2,23 +2,23 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type Entry, openInputs } from "../../lib/cli/score-input.ts";
+import type { Entry } from "../../lib/cli/lines.ts";
+import { openInputs } from "../../lib/cli/score-input.ts";
+import { ScoreheadError, type ScoreInput } from "../../lib/index.ts";
 import { temporaryFolder } from "./run.ts";
 
 const folder = temporaryFolder();
 
-async function parse(content: string | Uint8Array): Promise<Entry[]> {
+async function parse(content: string | Uint8Array): Promise<Entry<ScoreInput>[]> {
   const path = join(folder, "input.jsonl");
   writeFileSync(path, content);
-  const entries: Entry[] = [];
-  for await (const group of await openInputs({ input: path })) entries.push(...group);
+  const entries: Entry<ScoreInput>[] = [];
+  for await (const entry of await openInputs({ input: path })) entries.push(entry);
   return entries;
 }
 
 async function parseOne(line: string): Promise<unknown> {
-  const [entry] = await parse(line);
-  if (!entry) return null;
-  return "error" in entry.content ? entry.content.error : entry.content.input;
+  return (await parse(line))[0]?.content;
 }
 
 test("each kind of line is passed on as it is", async () => {
@@ -42,8 +42,8 @@ test("an id may be any JSON value and is kept apart", async () => {
 test("blank lines are no inputs, and a last line needs no line end", async () => {
   const entries = await parse('\n{"text":"a"}\r\n   \n\n{"text":"b"}');
   expect(entries).toEqual([
-    { index: 0, tag: {}, content: { input: "a" } },
-    { index: 1, tag: {}, content: { input: "b" } },
+    { index: 0, tag: {}, content: "a", end: 15 },
+    { index: 1, tag: {}, content: "b", end: 33 },
   ]);
 });
 
@@ -72,12 +72,14 @@ test.each([
 
 test("bytes that are not UTF-8 spoil only their own line", async () => {
   const entries = await parse(Buffer.concat([Buffer.from([0x22, 0xff, 0x0a]), Buffer.from('{"text":"a"}')]));
-  expect(entries[0]?.content).toMatchObject({ error: { code: "ERR_TEXT" } });
-  expect(entries[1]).toEqual({ index: 1, tag: {}, content: { input: "a" } });
+  expect(entries[0]?.content).toMatchObject({ code: "ERR_TEXT" });
+  expect(entries[1]).toMatchObject({ index: 1, tag: {}, content: "a" });
 });
 
 test("an error keeps the id of its line", async () => {
-  expect(await parse('{"id":5,"texts":"a"}')).toMatchObject([{ index: 0, tag: { id: 5 }, content: { error: {} } }]);
+  expect(await parse('{"id":5,"texts":"a"}')).toMatchObject([
+    { index: 0, tag: { id: 5 }, content: expect.any(ScoreheadError) },
+  ]);
 });
 
 test("a missing file is an error at once", async () => {

@@ -144,7 +144,7 @@ describe("bad inputs", () => {
     writeFileSync(path, INPUT);
     const { code, stdout, stderr } = await score(cost, ["--json", "--input", path]);
     expect(code).toBe(1);
-    expect(stderr).toBe("4 of the inputs could not be scored.\n");
+    expect(stderr).toBe("4 of the inputs failed.\n");
     expect(jsonLines(stdout)).toMatchObject([
       { index: 0, id: "first", type: "cost" },
       { index: 1, error: { code: "ERR_ARGUMENT", message: expect.stringContaining("Line 2 is not JSON") } },

@@ -14,6 +14,7 @@ import {
   quantize,
   ScoreModel,
 } from "../../lib/index.ts";
+import { addon } from "../../lib/runtime/addon.ts";
 import { refused } from "../gguf/support.ts";
 import { rewriteGguf } from "../model/rewrite.ts";
 import { workspace } from "../model/support.ts";
@@ -160,9 +161,23 @@ describe("an existing file", () => {
     setTimeout(() => controller.abort(), 5);
     await refused(job, "ERR_ABORTED");
     await vi.waitFor(expectOld);
-    // Not even when the quantiser has come to its end.
-    await quantize(await gguf(WIDE, "f16"), join(path(), "other.gguf"), { type: "q4_k_m" });
-    expectOld();
+  });
+
+  it("is untouched where the quantiser makes its file only after the abort", async () => {
+    const source = await gguf(WIDE, "f16");
+    const controller = new AbortController();
+    let ended = false;
+    const late = vi.spyOn(addon(), "quantize").mockImplementation(async ({ output }) => {
+      controller.abort();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      writeFileSync(output, "late");
+      ended = true;
+    });
+    await refused(quantize(source, existing(), { type: "q8_0", signal: controller.signal }), "ERR_ABORTED");
+    expect(ended).toBe(false);
+    await vi.waitFor(() => expect(ended).toBe(true));
+    late.mockRestore();
+    await vi.waitFor(expectOld);
   });
 
   it("is untouched where the input is no model", async () => {

@@ -80,15 +80,18 @@ describe("a directory", () => {
   });
 
   it("of the same content in a cache of another repository is another model", async () => {
-    const snapshots = ["beaver-7b-v1.0-cost", "beaver-7b-v1.0-reward"].map((name) =>
-      path(`models--PKU-Alignment--${name}`, "snapshots", "abc"),
-    );
+    const repositories = [
+      "PKU-Alignment--beaver-7b-v1.0-cost",
+      "PKU-Alignment--beaver-7b-v1.0-reward",
+      "me--beaver-cost",
+    ];
+    const snapshots = repositories.map((name) => path(`models--${name}`, "snapshots", "abc"));
     const files: string[] = [];
     for (const snapshot of snapshots) {
       cpSync(directory, snapshot, { recursive: true });
       files.push(await resolveSource(snapshot, {}));
     }
-    expect(new Set(files).size).toBe(2);
+    expect(new Set(files).size).toBe(3);
     await using cost = await ScoreModel.load(snapshots[0] as string, { device: "cpu", threads: 1 });
     expect(cost.info.type).toBe("cost");
   });
