@@ -9,6 +9,7 @@ import type { AddedToken, TokenizerRules } from "./types.ts";
 const KEY = {
   model: "tokenizer.ggml.model",
   tokens: "tokenizer.ggml.tokens",
+  scores: "tokenizer.ggml.scores",
   tokenType: "tokenizer.ggml.token_type",
   addBos: "tokenizer.ggml.add_bos_token",
   addEos: "tokenizer.ggml.add_eos_token",
@@ -99,6 +100,11 @@ export function tokenizerRules(metadata: GgufMetadata): TokenizerRules {
 function vocabulary(metadata: GgufMetadata): readonly string[] {
   const found = metadata.get(KEY.tokens);
   if (found?.type !== "array" || found.of !== "string") throw malformed(KEY.tokens, "must be an array of strings");
+  const scores = metadata.get(KEY.scores);
+  // Without them llama.cpp takes every score for 0 and merges in the wrong order.
+  if (scores?.type !== "array" || scores.of !== "f32" || scores.value.length !== found.value.length) {
+    throw malformed(KEY.scores, `must be an array of ${found.value.length} f32, one a token`);
+  }
   return found.value;
 }
 

@@ -11,6 +11,7 @@ function vocabulary(types: readonly number[] = [2, 3, 3, 1, 4]): [string, GgufVa
   return [
     ["tokenizer.ggml.model", { type: "string", value: "llama" }],
     ["tokenizer.ggml.tokens", { type: "array", of: "string", value: TOKENS }],
+    ["tokenizer.ggml.scores", { type: "array", of: "f32", value: new Float32Array(TOKENS.length) }],
     ["tokenizer.ggml.token_type", { type: "array", of: "i32", value: Int32Array.from(types) }],
   ];
 }
@@ -109,6 +110,8 @@ describe("malformed files", () => {
     ["no model", ["tokenizer.ggml.model", undefined]],
     ["no tokens", ["tokenizer.ggml.tokens", undefined]],
     ["tokens that are no strings", ["tokenizer.ggml.tokens", { type: "array", of: "u8", value: Uint8Array.of(1) }]],
+    ["no scores, which decide the order of merges", ["tokenizer.ggml.scores", undefined]],
+    ["too few scores", ["tokenizer.ggml.scores", { type: "array", of: "f32", value: new Float32Array(4) }]],
     ["too few types", ["tokenizer.ggml.token_type", { type: "array", of: "i32", value: Int32Array.of(1) }]],
     ["types of another type", ["tokenizer.ggml.token_type", { type: "string", value: "" }]],
     ["add_bos as a number", ["tokenizer.ggml.add_bos_token", { type: "u8", value: 1 }]],
