@@ -62,7 +62,8 @@ function verify(tarball) {
   const found = createHash(algorithm).update(readFileSync(tarball)).digest("base64");
   if (found !== expected)
     throw new Error(
-      `The ${llamaCpp.package}@${llamaCpp.version} tarball is not the pinned one (${algorithm} ${found}). Nothing of it was used.`,
+      `The tarball of ${llamaCpp.package}@${llamaCpp.version} is not the one that scorehead was made with: its hash is ` +
+        `${algorithm}-${found}, and ${llamaCpp.integrity} was expected. Check which registry npm uses.`,
     );
 }
 
@@ -89,9 +90,16 @@ function run(tool, args, cwd) {
     env: { ...process.env, npm_config_dry_run: "false", npm_config_json: "false" },
   });
   if (result.error) throw new Error(`${tool} cannot be run (${result.error.message}). ${REMEDIES[tool]}`);
-  if (result.status !== 0) throw new Error(`\`${tool} ${args.join(" ")}\` failed:\n${result.stderr}`);
+  if (result.status !== 0)
+    throw new Error(`\`${tool} ${args.join(" ")}\` failed with exit code ${result.status}:\n${result.stderr}`);
 }
 
 // `node scripts/llama-source.mjs FOLDER` checks everything out into an existing folder.
 const [, script, destination] = process.argv;
-if (script === fileURLToPath(import.meta.url) && destination !== undefined) checkOutRelease(destination, ["."]);
+if (script === fileURLToPath(import.meta.url) && destination !== undefined)
+  try {
+    checkOutRelease(destination, ["."]);
+  } catch (error) {
+    console.error(/** @type {Error} */ (error).message);
+    process.exitCode = 1;
+  }

@@ -35,8 +35,8 @@ interface Call {
 
 /** A window's rows are computed before a later call's: about this long, so that nobody waits much longer. */
 const WINDOW_SECONDS = 4;
-/** Tokens of a window: enough to fill micro-batches and to find what rows share. */
-const LEAST_WINDOW = 1024;
+/** Tokens of a window, and of a call's turn: enough to fill micro-batches and to find what rows share. */
+const TURN_TOKENS = 1024;
 const MOST_WINDOW = 16_384;
 
 export type Decode = (batch: NativeBatch) => Promise<NativeBatchResult>;
@@ -45,7 +45,7 @@ export class Scheduler {
   readonly #decode: Decode;
   readonly #collector: Collector;
   readonly #planner: Planner;
-  /** In the order they came. */
+  /** The next to have its turn first. */
   #calls: Call[] = [];
   readonly #callOf = new WeakMap<Row, Call>();
   #running: Promise<void> | null = null;
@@ -76,7 +76,7 @@ export class Scheduler {
   }
 
   /**
-   * Computes rows; the collector then has their outputs. Calls that overlap share micro-batches, in turns of a row.
+   * Computes rows; the collector then has their outputs. Calls that overlap share micro-batches, in turns.
    * @param onProgress rows done and in all, after each micro-batch that finished some
    * @throws (rejects) ERR_CLOSED once closed; ERR_ABORTED once the signal is aborted, without waiting for the running
    *   micro-batch; and what computing throws
@@ -176,34 +176,52 @@ export class Scheduler {
     call.inFlight.clear();
   }
 
-  /** The planner's next window: a row of each call in turn, or those of one call that has to be alone. */
+  /**
+   * The planner's next window: each call in turn, with as many rows as a turn has tokens, so that what a call's rows
+   * share is found; or the rows of one call that has to be alone.
+   */
   #nextRows(): Row[] {
     const inFlight = this.#calls.filter((call) => call.inFlight.size > 0);
     const exclusive =
       inFlight.length > 0 ? inFlight.find(({ alone }) => alone) : this.#calls.find(({ alone }) => alone);
     // A call that has to be alone waits until the others in flight have ended.
     if (!exclusive && this.#calls.some(({ alone }) => alone)) return [];
-    const sources = exclusive ? [exclusive] : this.#calls;
     const rows: Row[] = [];
     let tokens = 0;
-    for (let found = true; found && tokens < this.#windowTokens; ) {
-      found = false;
-      for (const call of sources) {
-        const row = call.pending.pop();
-        if (!row) continue;
-        call.inFlight.add(row);
-        rows.push(row);
-        tokens += row.tokens.length;
-        found = true;
-      }
+    for (const call of exclusive ? [exclusive] : [...this.#calls]) {
+      if (tokens >= this.#windowTokens) break;
+      const taken = takeTurn(call);
+      if (taken.length === 0) continue;
+      rows.push(...taken);
+      tokens += countTokens(taken);
+      // To the end of the line.
+      this.#calls.splice(this.#calls.indexOf(call), 1);
+      this.#calls.push(call);
     }
     return rows;
   }
 
   get #windowTokens(): number {
     const perSecond = (this.#planner.stats.computed / Math.max(1, this.#milliseconds)) * 1000;
-    return Math.min(MOST_WINDOW, Math.max(LEAST_WINDOW, perSecond * WINDOW_SECONDS));
+    return Math.min(MOST_WINDOW, Math.max(TURN_TOKENS, perSecond * WINDOW_SECONDS));
   }
+}
+
+/** Hands out a call's next rows: one, and more while they have fewer tokens than a turn. */
+function takeTurn(call: Call): Row[] {
+  const rows: Row[] = [];
+  for (let tokens = 0; tokens < TURN_TOKENS; ) {
+    const row = call.pending.pop();
+    if (!row) break;
+    call.inFlight.add(row);
+    rows.push(row);
+    tokens += row.tokens.length;
+  }
+  return rows;
+}
+
+function countTokens(rows: readonly Row[]): number {
+  return rows.reduce((sum, { tokens }) => sum + tokens.length, 0);
 }
 
 function newCall(rows: readonly Row[], onProgress: Call["onProgress"]): { promise: Promise<void>; call: Call } {

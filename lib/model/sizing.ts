@@ -71,7 +71,10 @@ export function chooseSizes(
     : 0;
   const sizes = { contextTokens, batchTokens: BATCH_TOKENS, maxOutputs, kv, threads, gpuLayers };
   const bytes = { weightBytes, kvBytes, computeBytes, freeBytes };
-  if (!onGpu && weightBytes + kvBytes + computeBytes > usable) throw tooLarge(bytes, cellBytes, wishes);
+  const needs = (tokens: number): number =>
+    weightBytes + tokens * cellBytes + computeSize(backbone, tokens, maxOutputs, kv);
+  if (!onGpu && needs(contextTokens) > usable)
+    throw tooLarge(bytes, largestContext(contextTokens, usable, needs), wishes);
   const reasons = [
     `device ${kind}: ${onGpu ? devices.map(({ description }) => description).join(", ") : "no GPU is used"}`,
     `context ${contextTokens} tokens: ${contextReason(wishes.context, maxLength, contextTokens)}`,
@@ -125,6 +128,17 @@ function gpuReason(chosen: number, layers: number, wish: number | undefined): st
   return chosen === -1 ? `GPU layers all: they fit` : `GPU layers ${chosen} of ${layers}: more do not fit`;
 }
 
+/** The most cells that fit, below `tokens`; 0 where not even the smallest cache does. */
+function largestContext(tokens: number, usable: number, needs: (tokens: number) => number): number {
+  let [fits, tooMany] = [0, Math.ceil(tokens / CELL_STEP)];
+  while (tooMany - fits > 1) {
+    const middle = (fits + tooMany) >> 1;
+    if (needs(middle * CELL_STEP) <= usable) fits = middle;
+    else tooMany = middle;
+  }
+  return fits * CELL_STEP;
+}
+
 function tooLarge(
   {
     weightBytes,
@@ -132,13 +146,12 @@ function tooLarge(
     computeBytes,
     freeBytes,
   }: Pick<Sizing, "weightBytes" | "kvBytes" | "computeBytes" | "freeBytes">,
-  cellBytes: number,
+  largest: number,
   { context }: SizingWishes,
 ): ScoreheadError {
-  const left = freeBytes * USABLE_SHARE - weightBytes - computeBytes;
-  const fits = Math.floor(left / cellBytes / CELL_STEP) * CELL_STEP - 2;
+  const fits = largest - 2;
   const remedy =
-    fits >= CELL_STEP - 2
+    largest > 0
       ? `A context of ${fits} tokens would fit: pass \`context: ${fits}\`${context === undefined ? " and keep texts shorter" : ""}.`
       : "Even a short context does not fit: use a smaller weight type (`scorehead quantize --type q4_k_m`), or a larger machine.";
   return new ScoreheadError(

@@ -8,6 +8,9 @@ import { outcome, runCli, startCli, temporaryFolder } from "./run.ts";
 const folder = temporaryFolder();
 const cache = join(folder, "cache");
 
+/** Under npm, its own script would run instead of the npm on the PATH. */
+const NO_NPM_SCRIPT = { npm_execpath: "" };
+
 /** A PATH that holds nothing but these programs, each a shell script. */
 function pathWith(name: string, programs: Readonly<Record<string, string>>): string {
   const directory = join(folder, name);
@@ -24,7 +27,9 @@ const OTHERS = { tar: "", git: "", cmake: "", "g++": "", make: "" };
 describe.skipIf(process.platform === "win32")("build-runtime", () => {
   test("names every program that is missing, and how to get it", async () => {
     const path = pathWith("without-some", { npm: "", tar: "", make: "" });
-    const { code, stdout, stderr } = await runCli(["build-runtime"], { env: { SCOREHEAD_CACHE: cache, PATH: path } });
+    const { code, stdout, stderr } = await runCli(["build-runtime"], {
+      env: { SCOREHEAD_CACHE: cache, PATH: path, ...NO_NPM_SCRIPT },
+    });
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toContain("(ERR_BUILD)");
     for (const missing of [
@@ -51,24 +56,26 @@ describe.skipIf(process.platform === "win32")("build-runtime", () => {
 
   test("a tarball with another hash is not built", async () => {
     const path = pathWith("other-tarball", { npm: "echo other > node-llama-cpp.tgz", ...OTHERS });
-    const { code, stderr } = await runCli(["build-runtime"], { env: { SCOREHEAD_CACHE: cache, PATH: path } });
+    const { code, stderr } = await runCli(["build-runtime"], {
+      env: { SCOREHEAD_CACHE: cache, PATH: path, ...NO_NPM_SCRIPT },
+    });
     expect(code).toBe(1);
-    expect(stderr).toMatch(/its hash is sha512-\S+, and sha512-\S+ was expected.*\(ERR_BUILD\)/);
+    expect(stderr).toMatch(/its hash is sha512-\S+, and sha512-\S+ was expected.*\(ERR_BUILD\)/s);
     expect(readdirSync(join(cache, "build"))).toEqual([]);
   });
 
   test("a failing tool is named with the end of its output", async () => {
     const path = pathWith("failing", { npm: "echo the registry is down >&2; exit 7", ...OTHERS });
-    const { code, stderr } = await runCli(["build-runtime"], { env: { SCOREHEAD_CACHE: cache, PATH: path } });
+    const { code, stderr } = await runCli(["build-runtime"], {
+      env: { SCOREHEAD_CACHE: cache, PATH: path, ...NO_NPM_SCRIPT },
+    });
     expect(code).toBe(1);
-    expect(stderr).toMatch(
-      /`npm pack .*` failed with exit code 7\. Its last lines:\nthe registry is down \(ERR_BUILD\)/,
-    );
+    expect(stderr).toMatch(/`npm pack .*` failed with exit code 7:\nthe registry is down\s+\(ERR_BUILD\)/);
   });
 
   test("Ctrl-C ends it as interrupted programs end, and its work is removed", async () => {
     const path = pathWith("slow", { npm: "exec /bin/sleep 60", ...OTHERS });
-    const child = startCli(["build-runtime"], { env: { SCOREHEAD_CACHE: cache, PATH: path } });
+    const child = startCli(["build-runtime"], { env: { SCOREHEAD_CACHE: cache, PATH: path, ...NO_NPM_SCRIPT } });
     const ended = outcome(child);
     await once(child.stderr, "data");
     child.kill("SIGINT");

@@ -271,6 +271,70 @@ describe("models", () => {
     expect(await run()).toEqual(first);
     expect(readdirSync(join(cache, "converted"))).toEqual(files);
   });
+
+  test("a directory without tokenizer takes the base model's, and a file takes none", async () => {
+    const { directory, tokenizerDirectory = "" } = await writeFixture(
+      "starling-plain",
+      join(folder, "Starling-RM-7B-alpha"),
+    );
+    const args = ["--text", "a", "--tokenizer", tokenizerDirectory];
+    const [alone, given, file] = await Promise.all([
+      score(directory, args.slice(0, 2)),
+      score(directory, args),
+      score(cost, args),
+    ]);
+    expect(alone).toMatchObject({ code: 1, stderr: expect.stringContaining("ERR_TOKENIZER") });
+    expect(given).toMatchObject({ code: 0, stderr: "" });
+    expect(file).toMatchObject({ code: 2, stderr: expect.stringContaining("Leave it out") });
+  });
+
+  test("GPU options reach the model", async () => {
+    const [main, split] = await Promise.all([
+      score(cost, ["--text", "a", "--gpu-layers", "-1", "--main-gpu", "1"]),
+      score(cost, ["--text", "a", "--tensor-split", "3,1"]),
+    ]);
+    expect(main).toMatchObject({ code: 1, stderr: expect.stringMatching(/"mainGpu" is 1.*ERR_DEVICE/) });
+    expect(split).toMatchObject({ code: 1, stderr: expect.stringMatching(/"tensorSplit" has 2 shares.*ERR_DEVICE/) });
+  });
+});
+
+describe("a stream", () => {
+  const start = (args: readonly string[]) =>
+    startCli(["score", cost, "--device", "cpu", "--threads", "1", ...args], {
+      env: { SCOREHEAD_CACHE: join(folder, "cache") },
+    });
+
+  test("a slow writer's lines are answered as they come, bad ones too", async () => {
+    const child = start(["--json", "--input", "-"]);
+    const ended = outcome(child);
+    for (const [index, line] of ['{"text":"a"}', "bad", '{"text":"b"}'].entries()) {
+      child.stdin.write(`${line}\n`);
+      const [chunk] = (await once(child.stdout, "data")) as [Buffer];
+      expect(JSON.parse(chunk.toString())).toMatchObject({ index });
+    }
+    child.stdin.end();
+    expect(await ended).toMatchObject({ code: 1 });
+  });
+
+  test("thousands of lines keep their order, with bad ones in their places", async () => {
+    const lines = Array.from({ length: 3000 }, (_, i) =>
+      i % 100 === 7 ? "bad" : JSON.stringify({ id: i, text: `${(i * 7919) % 3001}` }),
+    );
+    const { code, stdout } = await score(cost, ["--json", "--input", "-"], { input: lines.join("\n") });
+    expect(code).toBe(1);
+    const results = jsonLines(stdout);
+    expect(results.map(({ index }) => index)).toEqual(lines.map((_, i) => i));
+    expect(results.filter(({ error }) => error).map(({ index }) => index)).toEqual(
+      lines.flatMap((line, i) => (line === "bad" ? [i] : [])),
+    );
+    for (const { index, id, error } of results) expect(id).toBe(error ? undefined : index);
+  });
+
+  test("an option that does not fit the model is wrong usage, and no line's fault", async () => {
+    const { code, stdout, stderr } = await score(cost, ["--text", "a", "--max-length", "100000"]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain("positions");
+  });
 });
 
 test("a reader that leaves (`| head`) ends the program without a word", async () => {

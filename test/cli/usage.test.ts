@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { runCli } from "./run.ts";
 
-const COMMANDS = ["convert", "quantize", "inspect", "score", "doctor", "build-runtime"] as const;
+const COMMANDS = ["convert", "quantize", "inspect", "score", "rank", "doctor", "build-runtime"] as const;
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
@@ -50,6 +50,13 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], message:
     "cannot be used with option",
   ],
   ["a number of threads beyond reason", ["score", "m.gguf", "--text", "a", "--threads", "9999"], '"threads" has to be'],
+  ["a part of a layer", ["score", "m.gguf", "--text", "a", "--gpu-layers", "1.5"], "a whole number from -1 up"],
+  ["shares that are none", ["score", "m.gguf", "--text", "a", "--tensor-split", "1,,2"], "a finite number"],
+  ["rank without answers", ["rank", "m.gguf"], "Name the answers by one of"],
+  ["rank with two kinds of answers", ["rank", "m.gguf", "--prompt", "a", "--input", "-"], "Name the answers by one of"],
+  ["a prompt without answers", ["rank", "m.gguf", "--prompt", "a"], "--prompt and --response belong together"],
+  ["answers without a prompt", ["rank", "m.gguf", "--response", "a"], "--prompt and --response belong together"],
+  ["doctor's sizes without a model", ["doctor", "--context", "4096"], "name one"],
   ["convert without output", ["convert", "dir"], "convert needs -o"],
   ["convert onto a directory", ["convert", "dir", "-o", "."], "is a directory"],
   ["an unknown type", ["convert", "dir", "-o", "a.gguf", "--type", "q9"], "Allowed choices are auto, f32"],
