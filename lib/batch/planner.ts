@@ -23,7 +23,7 @@ import {
 
 /** Counts since the planner was made. */
 export interface PlannerStats {
-  /** Tokens of the rows that were given. */
+  /** Tokens of the rows that were taken. */
   readonly asked: number;
   /** Tokens that were computed. */
   readonly computed: number;
@@ -45,6 +45,8 @@ interface Active {
 
 /** Card readings are gathered, because moving a placeholder makes llama.cpp rotate the whole cache. */
 const CARDS_AT_ONCE = 16;
+/** Rows that need no computing end a plan after so many, so that the event loop has its turn. */
+const MOST_FINISHED = 512;
 const CLEAR: readonly number[] = [MEMORY_OP.remove, -1, -1, -1, 0];
 
 /** Hands out the next rows to compute together, in any order; none: there are no more for now. */
@@ -119,7 +121,11 @@ export class Planner {
       this.#current.path = [];
       if (isUnfinished(this.#current)) this.#extend(this.#current, batch, finished);
     }
-    while (!this.#isCurrentUnfinished && (this.#next < this.#window.length || this.#refill())) {
+    while (
+      !this.#isCurrentUnfinished &&
+      finished.length < MOST_FINISHED &&
+      (this.#next < this.#window.length || this.#refill())
+    ) {
       if (!this.#admit(this.#window[this.#next] as Row, batch, shared, finished)) break;
       this.#next++;
     }
@@ -144,7 +150,6 @@ export class Planner {
     const rows = this.#nextRows();
     this.#window = [...rows].sort((a, b) => compareTokens(a.tokens, b.tokens));
     this.#next = 0;
-    for (const { tokens } of rows) this.#asked += tokens.length;
     return rows.length > 0;
   }
 
@@ -183,6 +188,7 @@ export class Planner {
     if (!useCache && previous && reuse.copied === length) {
       shared.push({ from: previous.row, to: row, count: length });
       finished.push(row);
+      this.#asked += row.tokens.length;
       return true;
     }
     if (useCache) this.#cache.touch(cached.prefix);
@@ -200,6 +206,7 @@ export class Planner {
     if (!useCache && previous && before > firstNeeded(row)) shared.push({ from: previous.row, to: row, count: before });
     if (!useCache && previous) this.#joinPath(active, previous, reuse.inBatch, batch);
     this.#current = active;
+    this.#asked += row.tokens.length;
     if (previous) this.#ended.push(previous);
     // Nothing of it is in this batch, so its cells can be used by this batch.
     if (previous && previous.path.length === 0) this.#retire();

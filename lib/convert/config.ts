@@ -40,13 +40,15 @@ export function readConfig(config: JsonObject, architecture: string, embedding: 
   const window =
     config.sliding_window == null || config.use_sliding_window === false ? null : integer(config, "sliding_window");
   const key = (name: string): string => `${architecture}.${name}`;
+  // llama.cpp has no window here: longer texts would attend to more than they should.
+  const maxLength = Math.min(positions, window ?? positions);
   return {
     sizes,
-    maxLength: window === null ? positions : Math.min(positions, window),
+    maxLength,
     keys: new Map<string, GgufValue>([
       ["general.architecture", str(architecture)],
       [key("block_count"), u32(sizes.layers)],
-      [key("context_length"), u32(positions)],
+      [key("context_length"), u32(maxLength)],
       [key("embedding_length"), u32(hiddenSize)],
       [key("feed_forward_length"), u32(sizes.feedForward)],
       [key("attention.head_count"), u32(heads)],
@@ -89,6 +91,9 @@ function ropeScaling(config: JsonObject): unknown {
 }
 
 function ropeTheta(config: JsonObject): number {
+  const inParameters = ropeParameters(config).rope_theta;
+  if (config.rope_theta !== undefined && inParameters !== undefined && config.rope_theta !== inParameters)
+    throw invalid("rope_theta", config.rope_theta, `what rope_parameters say, ${JSON.stringify(inParameters)}`);
   const source = config.rope_theta === undefined ? { ...config, ...ropeParameters(config) } : config;
   return source.rope_theta === undefined ? 10_000 : positive(source, "rope_theta");
 }

@@ -9,6 +9,7 @@ import { openCheckpoint } from "../checkpoint/open.ts";
 import { readTokenizer } from "../checkpoint/tokenizer.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
 import { replaceFile } from "../gguf/atomic.ts";
+import { readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { WritableType } from "../gguf/types.ts";
 import { writeGguf } from "../gguf/write.ts";
@@ -130,6 +131,7 @@ export async function quantize(input: string, output: string, options: QuantizeO
   checkPath(output, "The output");
   const file = await readGguf(input);
   headFromMetadata(file.metadata);
+  readBackbone(file);
   const quantized = file.tensors.find(({ typeName }) => !["F32", "F16", "BF16"].includes(typeName));
   if (quantized)
     throw new ScoreheadError(

@@ -6,6 +6,7 @@ import { cacheDirectory } from "../cache-directory.ts";
 import { checkPath } from "../check-options.ts";
 import { planCheckpoint } from "../convert/run.ts";
 import { ioError, isScoreheadError } from "../errors.ts";
+import { type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import { headFromMetadata } from "../head/metadata.ts";
 import { addon, manifest } from "../runtime/addon.ts";
@@ -20,7 +21,6 @@ import {
   selectDevices,
 } from "../runtime/open.ts";
 import { refuseTokenizer } from "../source/resolve.ts";
-import { type GgufContents, readBackbone } from "./backbone.ts";
 import { plannedContents } from "./inspect.ts";
 import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
 import { attempt, note, type Problem } from "./problems.ts";

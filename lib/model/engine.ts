@@ -1,6 +1,7 @@
 /** A loaded model and all that scoring with it needs. */
 import { describe } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
+import { type Backbone, readBackbone } from "../gguf/backbone.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { headFromMetadata } from "../head/metadata.ts";
 import { defaultLabels, validateHead } from "../head/spec.ts";
@@ -11,7 +12,6 @@ import type { ModelHandle, NativeAddon } from "../runtime/contract.ts";
 import { type DeviceSelection, nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
-import { type Backbone, readBackbone } from "./backbone.ts";
 import { Collector } from "./collector.ts";
 import type { LoadOptions } from "./options.ts";
 import { type Decode, Scheduler } from "./scheduler.ts";

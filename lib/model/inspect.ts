@@ -6,6 +6,7 @@ import type { Checkpoint, CheckpointTensor } from "../checkpoint/types.ts";
 import type { ConvertPlan } from "../convert/plan.ts";
 import { planCheckpoint } from "../convert/run.ts";
 import { ioError } from "../errors.ts";
+import { type Backbone, type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { headFromMetadata } from "../head/metadata.ts";
@@ -16,7 +17,6 @@ import { QUANTIZED_TYPES } from "../runtime/quantize.ts";
 import { refuseTokenizer } from "../source/resolve.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
-import { type Backbone, type GgufContents, readBackbone } from "./backbone.ts";
 import { attempt, note, type Problem } from "./problems.ts";
 
 export interface InspectOptions {

@@ -1,4 +1,5 @@
 /** Inputs → rows: the profile's template, the checkpoint's tokenizer, truncation, and what each row is wanted for. */
+import { checkAborted } from "../abort.ts";
 import type { Row } from "../batch/types.ts";
 import { describe } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
@@ -39,6 +40,7 @@ export async function prepareTexts(
     if (slices.isOver) {
       await slices.pause();
       engine.scheduler.checkOpen();
+      checkAborted(options.signal);
     }
     texts.push(prepareContent(engine, content, options, i === contents.length - 1));
   }

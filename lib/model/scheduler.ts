@@ -5,6 +5,7 @@ import type { BatchLimits, Row } from "../batch/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import type { NativeBatch, NativeBatchResult } from "../runtime/contract.ts";
 import type { Collector } from "./collector.ts";
+import { Slices } from "./slices.ts";
 
 /** What a model has done since it was loaded. */
 export interface ModelStats {
@@ -106,8 +107,10 @@ export class Scheduler {
   async #work(): Promise<void> {
     // The calls of one turn of the event loop share micro-batches from the first one on.
     await new Promise((resolve) => setImmediate(resolve));
+    const slices = new Slices();
     while (this.#calls.length > 0) {
       try {
+        if (slices.isOver) await slices.pause(); // rows that need no computing would hold up the event loop
         this.checkOpen();
         await this.#computeBatch();
       } catch (error) {
@@ -155,7 +158,7 @@ export class Scheduler {
   #fail(error: unknown): void {
     this.#planner.reset();
     const suspects = this.#closed ? [] : this.#calls.filter(({ inFlight }) => inFlight.size > 0);
-    const guilty = suspects.length > 1 ? [] : suspects.length === 1 ? suspects : [...this.#calls];
+    const guilty = suspects.length > 0 ? suspects.filter(({ alone }) => alone) : [...this.#calls];
     for (const call of guilty) {
       call.reject(error);
       this.#forget(call);

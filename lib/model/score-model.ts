@@ -74,7 +74,7 @@ export class ScoreModel {
       const path = await resolveSource(source, checked);
       const file = await readGguf(path);
       const opening = openEngine(file, checked).then((engine) => new ScoreModel(engine, unsubscribe));
-      // llama.cpp cannot be stopped while it reads weights: nobody waits for it then, and they are freed when it is done.
+      // Nobody waits any more for weights that are being read; they are freed when they are there.
       return await unlessAborted(opening, checked.signal).catch((error: unknown) => {
         opening.then((model) => model.close()).catch(() => {});
         throw error;
@@ -89,7 +89,7 @@ export class ScoreModel {
    * Scores one text or many.
    *
    * Each text gets the same result alone, in any batch and in any order, but for float rounding (about 1e-6 relative
-   * with `kv: "f32"`, 1e-3 with the F16 cache).
+   * with `kv: "f32"`, 1e-3 to 1e-2 with the F16 cache).
    *
    * @param input one input or an array of B; an empty array gives empty tensors
    * @param options see {@link ScoreOptions}

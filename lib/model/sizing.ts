@@ -2,8 +2,8 @@
 import { availableParallelism, freemem } from "node:os";
 import type { BatchLimits } from "../batch/types.ts";
 import { ScoreheadError } from "../errors.ts";
+import type { Backbone } from "../gguf/backbone.ts";
 import type { DeviceSelection } from "../runtime/open.ts";
-import type { Backbone } from "./backbone.ts";
 
 /** What the user asked for; undefined: scorehead chooses. */
 export interface SizingWishes {

@@ -60,10 +60,8 @@ export interface OpenModelOptions {
 
 export interface OpenedModel {
   readonly handle: ModelHandle;
-  readonly vocabularySize: number;
   /** Cells of the KV cache as llama.cpp rounded them. */
   readonly contextTokens: number;
-  readonly weightBytes: number;
 }
 
 /** What a token of a batch is wanted for. */

@@ -9,22 +9,27 @@ import { cacheDirectory, makeCacheDirectory } from "../cache-directory.ts";
 import { ioError } from "../errors.ts";
 import { replaceFile } from "../gguf/atomic.ts";
 
-/** The files that converting may read. */
-const RELEVANT = /\.(json|safetensors|bin|pt|pth|model|jinja)$/;
+/** The files that converting may read: of a checkpoint, and of a base model that lends its tokenizer and config. */
+export const CHECKPOINT_FILES = /\.(json|safetensors|bin|pt|pth|model|jinja)$/;
+export const TOKENIZER_FILES = /\.(json|model|jinja)$/;
 
 /**
- * A hash over the names and contents of a directory's relevant files. Each file's own hash is remembered under its
+ * A hash over the names and contents of a directory's files of the names in `relevant`. Each file's own hash is remembered under its
  * path, size, modification time and inode, so that 13 GB are read only when they have changed.
  * @throws ERR_NOT_FOUND, ERR_IO, ERR_ABORTED
  */
-export async function contentKey(directory: string, signal: AbortSignal | undefined): Promise<string> {
+export async function contentKey(
+  directory: string,
+  relevant: RegExp,
+  signal: AbortSignal | undefined,
+): Promise<string> {
   const memory = await readMemory();
   const total = createHash("sha256");
   let changed = false;
   const names = await readdir(directory).catch((error: unknown) => {
     throw ioError("list", directory, error);
   });
-  for (const name of names.filter((name) => RELEVANT.test(name)).sort()) {
+  for (const name of names.filter((name) => relevant.test(name)).sort()) {
     const path = resolve(directory, name);
     const { size, mtimeNs, ino } = await stat(path, { bigint: true }).catch((error: unknown) => {
       throw ioError("read", path, error);

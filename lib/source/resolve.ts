@@ -5,7 +5,7 @@ import { basename, join, resolve } from "node:path";
 import { makeCacheDirectory } from "../cache-directory.ts";
 import { type ConvertProgress, convert, planCheckpoint } from "../convert/run.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
-import { contentKey } from "./content-key.ts";
+import { CHECKPOINT_FILES, contentKey, TOKENIZER_FILES } from "./content-key.ts";
 
 /** Goes up when the same checkpoint converts to another file, so that files of older versions are not reused. */
 const CONVERTER_VERSION = 1;
@@ -62,8 +62,8 @@ async function convertedFile(
     chosen.name,
     repository,
     revision,
-    await contentKey(directory, signal),
-    tokenizer === undefined ? "" : await contentKey(tokenizer, signal),
+    await contentKey(directory, CHECKPOINT_FILES, signal),
+    tokenizer === undefined ? "" : await contentKey(tokenizer, TOKENIZER_FILES, signal),
   ];
   const key = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 16);
   const folder = await makeCacheDirectory("converted");

@@ -20,6 +20,8 @@ auto guarded(Napi::Env env, Call call) -> decltype(call()) {
     return call();
   } catch (const Error& error) {
     throw coded_error(env, error.code(), error.what());
+  } catch (const std::exception& error) {  // llama.cpp's own
+    throw coded_error(env, "ERR_INTERNAL", error.what());
   }
 }
 
@@ -131,13 +133,11 @@ Napi::Value open_model_(const Napi::CallbackInfo& info) {
   Session* raw = session.get();
   return environment.run(info.Env(), session, [raw, options = std::move(options)]() -> Settle {
     raw->engine = std::make_unique<Engine>(options, raw->cancelled);
-    const EngineInfo facts = raw->engine->info();
-    return [facts](Napi::Env env, const std::shared_ptr<Session>& session) -> Napi::Value {
+    const uint32_t context_tokens = raw->engine->context_tokens();
+    return [context_tokens](Napi::Env env, const std::shared_ptr<Session>& session) -> Napi::Value {
       Napi::Object out = Napi::Object::New(env);
       out.Set("handle", session_handle(env, session));
-      out.Set("vocabularySize", Napi::Number::New(env, static_cast<double>(facts.vocabulary_size)));
-      out.Set("contextTokens", Napi::Number::New(env, facts.context_tokens));
-      out.Set("weightBytes", Napi::Number::New(env, static_cast<double>(facts.weight_bytes)));
+      out.Set("contextTokens", Napi::Number::New(env, context_tokens));
       return out;
     };
   });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <stdexcept>
 
 #include "error.h"
 #include "log.h"
@@ -127,15 +128,18 @@ void Engine::open_context() {
                                        log));
 }
 
-EngineInfo Engine::info() const {
-  return {static_cast<size_t>(vocabulary_size_), llama().llama_n_ctx(context_), llama().llama_model_size(model_)};
-}
+uint32_t Engine::context_tokens() const { return llama().llama_n_ctx(context_); }
 
 std::vector<int32_t> Engine::tokenize(const std::string& text) const {
   // A sub-word model never makes more tokens than there are bytes.
   std::vector<int32_t> ids(text.size() + 1);
-  const int32_t count = llama().llama_tokenize(vocabulary_, text.data(), static_cast<int32_t>(text.size()), ids.data(),
-                                               static_cast<int32_t>(ids.size()), false, false);
+  int32_t count = 0;
+  try {
+    count = llama().llama_tokenize(vocabulary_, text.data(), static_cast<int32_t>(text.size()), ids.data(),
+                                   static_cast<int32_t>(ids.size()), false, false);
+  } catch (const std::out_of_range&) {  // llama.cpp's look-up of a byte's token
+    throw Error("ERR_TOKENIZER", "The text has a character for which the vocabulary has neither a token nor byte tokens.");
+  }
   if (count < 0) throw Error("ERR_INTERNAL", "llama.cpp needs more room for the tokens than the text has bytes.");
   ids.resize(count);
   return ids;
@@ -179,7 +183,8 @@ void Engine::apply(const MemoryOp& op) {
   llama_memory_t memory = api.llama_get_memory(context_);
   switch (op.kind) {
     case MemoryOp::Kind::remove:
-      if (op.sequence < 0) return api.llama_memory_clear(memory, false);
+      // The numbers too: attention multiplies a masked cell by 0, and 0 times a NaN that an earlier text left is NaN.
+      if (op.sequence < 0) return api.llama_memory_clear(memory, true);
       if (!api.llama_memory_seq_rm(memory, op.sequence, op.from, op.to))
         throw Error("ERR_INTERNAL", "llama.cpp cannot drop part of sequence " + std::to_string(op.sequence) + ".");
       return;

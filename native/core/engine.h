@@ -1,5 +1,5 @@
 // One loaded model with its context and head: tokens in, hidden states and scores out. Not thread-safe, except for
-// tokenize() and cancel().
+// tokenize().
 #pragma once
 
 #include <atomic>
@@ -25,12 +25,6 @@ struct EngineOptions {
   int32_t threads = 1;
   bool kv_f32 = false;  // F32 cache and exact attention; else F16, with fused attention where the device has it
   Head head;
-};
-
-struct EngineInfo {
-  size_t vocabulary_size;
-  uint32_t context_tokens;
-  uint64_t weight_bytes;
 };
 
 // A change to the KV cache before a batch is computed. Positions [from, to); -1: from the start, to the end.
@@ -64,13 +58,14 @@ struct BatchResult {
 
 class Engine {
  public:
-  // Loads the model. Throws ERR_LOAD, ERR_MEMORY, ERR_HEAD, ERR_DEVICE, or ERR_ABORTED after cancel().
+  // Loads the model. Throws ERR_LOAD, ERR_MEMORY, ERR_HEAD, ERR_DEVICE, or ERR_ABORTED once `cancelled` is set.
   Engine(EngineOptions options, const std::atomic<bool>& cancelled);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  EngineInfo info() const;
+  // Cells of the KV cache, as llama.cpp rounded them.
+  uint32_t context_tokens() const;
 
   // Sub-word ids of the text as it is: no prefix, no BOS, no special tokens.
   std::vector<int32_t> tokenize(const std::string& text) const;

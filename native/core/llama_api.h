@@ -26,10 +26,6 @@
   X(llama_memory_can_shift)          \
   X(llama_model_get_vocab)           \
   X(llama_model_n_embd)              \
-  X(llama_model_n_layer)             \
-  X(llama_model_n_ctx_train)         \
-  X(llama_model_size)                \
-  X(llama_model_n_swa)               \
   X(llama_model_has_encoder)         \
   X(llama_model_is_recurrent)        \
   X(llama_vocab_n_tokens)            \
@@ -53,8 +49,7 @@
   X(ggml_backend_reg_dev_count)      \
   X(ggml_backend_reg_get_proc_address) \
   X(ggml_backend_tensor_get)         \
-  X(ggml_backend_tensor_set)         \
-  X(ggml_nbytes)
+  X(ggml_backend_tensor_set)        
 
 namespace scorehead {
 

@@ -1,8 +1,8 @@
 /** PyTorch on the CPU, in float32: a Llama of the same shape with random weights (the file's are not read). */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { readBackbone } from "../../lib/gguf/backbone.ts";
 import { readGguf } from "../../lib/gguf/read.ts";
-import { readBackbone } from "../../lib/model/backbone.ts";
 import type { StartEngine } from "./engine.ts";
 
 export const start: StartEngine = async ({ file, threads }) => {

@@ -1,8 +1,8 @@
 /** What a model gets of the machine, and what is said where that is not enough. */
 import { totalmem } from "node:os";
 import { describe, expect, it } from "vitest";
+import type { Backbone } from "../../lib/gguf/backbone.ts";
 import { ScoreheadError } from "../../lib/index.ts";
-import type { Backbone } from "../../lib/model/backbone.ts";
 import { chooseSizes } from "../../lib/model/sizing.ts";
 import type { NativeDevice } from "../../lib/runtime/contract.ts";
 import type { DeviceSelection } from "../../lib/runtime/open.ts";

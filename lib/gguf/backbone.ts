@@ -1,6 +1,6 @@
-/** What a GGUF file says about its backbone. */
+/** What a GGUF file says about its backbone, checked before llama.cpp sees it. */
 import { ScoreheadError } from "../errors.ts";
-import type { GgufFile, GgufMetadata, GgufTensor } from "../gguf/types.ts";
+import type { GgufFile, GgufMetadata, GgufTensor } from "./types.ts";
 
 export interface Backbone {
   readonly architecture: string;
@@ -28,6 +28,7 @@ export function readBackbone({ path, metadata, tensors }: GgufContents): Backbon
   if (architecture?.type !== "string") throw new ScoreheadError("ERR_GGUF", `${path} does not name its architecture.`);
   const number = (key: string, fallback?: number): number =>
     positive(path, metadata, `${architecture.value}.${key}`, fallback);
+  refuseWhatDiffers(path, architecture.value, metadata, tensors);
   const layers = number("block_count");
   if (layers > MOST_LAYERS)
     throw new ScoreheadError(
@@ -54,6 +55,39 @@ export function readBackbone({ path, metadata, tensors }: GgufContents): Backbon
     weightBytes: tensors.reduce((sum, { byteLength }) => sum + byteLength, 0),
     extraGpuBytes: bytesOf("output.weight") > 0 ? 0 : bytesOf("token_embd.weight"),
   };
+}
+
+/** What the converter writes of a backbone. llama.cpp aborts the process on others, or computes something else. */
+const KEYS: readonly string[] = [
+  ...["block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size"],
+  ...["attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length"],
+  ...["attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base"],
+];
+/** Types that no weight is multiplied in: llama.cpp crashes on them. */
+const NO_WEIGHTS: readonly string[] = ["I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K"];
+
+function refuseWhatDiffers(
+  path: string,
+  architecture: string,
+  metadata: GgufMetadata,
+  tensors: GgufContents["tensors"],
+): void {
+  if (architecture !== "llama")
+    throw new ScoreheadError("ERR_UNSUPPORTED", `${path}: the architecture ${architecture} is not supported.`);
+  const key = [...metadata.keys()].find((name) => name.startsWith("llama.") && !KEYS.includes(name.slice(6)));
+  if (key)
+    throw new ScoreheadError(
+      "ERR_UNSUPPORTED",
+      `${path} has the key ${key}, and what it asks for is not supported: scores would be wrong. Convert the checkpoint again.`,
+    );
+  for (const { name, dims, typeName } of tensors) {
+    const isVector = dims.slice(1).every((n) => n === 1);
+    if (isVector ? typeName !== "F32" : NO_WEIGHTS.includes(typeName))
+      throw new ScoreheadError(
+        "ERR_GGUF",
+        `${path}: ${name} is of type ${typeName}, which llama.cpp cannot compute with.`,
+      );
+  }
 }
 
 /** llama.cpp's LLAMA_MAX_LAYERS; it aborts the process above that. */
