@@ -72,8 +72,12 @@ async function startChild(engine: EngineName, options: EngineOptions) {
   });
   const answer = () =>
     new Promise<unknown>((resolve, reject) => {
-      child.once("message", resolve);
-      child.once("exit", (code) => reject(new Error(`${engine} ended with exit code ${code}.`)));
+      const ended = (code: number | null): void => reject(new Error(`${engine} ended with exit code ${code}.`));
+      child.once("exit", ended);
+      child.once("message", (message) => {
+        child.off("exit", ended);
+        resolve(message);
+      });
     });
   await answer();
   const run = async (workload: Workload): Promise<Measurement | null> => {
