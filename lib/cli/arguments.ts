@@ -64,3 +64,11 @@ export async function interruptible<T>(job: (signal: AbortSignal) => Promise<T>)
     process.removeListener("SIGINT", onInterrupt);
   }
 }
+
+/** For an option of which a second value would silently take the place of the first. */
+export const once =
+  (name: string) =>
+  (value: string, previous: string | undefined): string => {
+    if (previous === undefined) return value;
+    throw new InvalidArgumentError(`${name} may be given once. For several answers use rank, or --input.`);
+  };

@@ -2,7 +2,7 @@
 import { Command, Option } from "commander";
 import type { ScoreInput, ScoreModel, ScoreModelOutput, ScoreOptions, StreamResult } from "../index.ts";
 import { answerAll, type Say } from "./answer.ts";
-import { append, finiteNumber, given } from "./arguments.ts";
+import { append, finiteNumber, given, once } from "./arguments.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import type { Entry } from "./lines.ts";
 import { addModelOptions, loadModel, MODEL_ARGUMENT, type ModelOptions, textOptions } from "./model-options.ts";
@@ -27,8 +27,8 @@ export function scoreCommand(): Command {
     )
     .argument(...MODEL_ARGUMENT)
     .option("--text <text>", "score this exact text; may be given several times", append)
-    .option("--prompt <text>", "with --response: score this conversation by the model's template")
-    .option("--response <text>", "the answer to score")
+    .option("--prompt <text>", "with --response: score this conversation by the model's template", once("--prompt"))
+    .option("--response <text>", "the answer to score; `scorehead rank` takes several", once("--response"))
     .option("--input <file>", "score each line of a JSON lines file; - is stdin")
     .option("--json", "print one JSON object for each input, in order")
     .option("--per-token", "also the score after each token")

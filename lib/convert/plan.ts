@@ -1,5 +1,6 @@
 /** What converting a checkpoint will do: every tensor accounted for, every key decided, nothing read but the head. */
-import { basename } from "node:path";
+import { realpath } from "node:fs/promises";
+import { basename, resolve } from "node:path";
 import {
   type Checkpoint,
   type CheckpointTensor,
@@ -14,6 +15,7 @@ import { headToMetadata } from "../head/metadata.ts";
 import { defaultLabels, validateHead } from "../head/spec.ts";
 import type { HeadSpec, Normalizer } from "../head/types.ts";
 import { chooseProfile } from "../prompt/choose.ts";
+import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import { readConfig } from "./config.ts";
 import { type FloatDtype, isFloat } from "./dtype.ts";
@@ -76,9 +78,10 @@ export async function planConversion(
     );
   const scoreType = typeof config.score_type === "string" ? config.score_type : undefined;
   const origin = sourceOf(checkpoint.directory, config);
+  const named = await directoryName(checkpoint.directory);
   const { profile, warnings } = chooseProfile({
     profileName: options.profile,
-    repository: origin.repository || checkpoint.directory,
+    repository: origin.repository || named,
     architecture,
     scoreType,
   });
@@ -127,6 +130,13 @@ function padToken(config: JsonObject, vocabulary: number): number | null {
     "ERR_CONFIG",
     `config.json: pad_token_id is ${JSON.stringify(id)}, and the vocabulary has ${vocabulary} tokens.`,
   );
+}
+
+/** The path whose last part may name a profile: "." has a name, and a link whose own name says nothing has a target. */
+async function directoryName(directory: string): Promise<string> {
+  const absolute = resolve(directory);
+  const isTelling = PROFILES.some(({ repositories }) => repositories.some((name) => name.test(basename(absolute))));
+  return isTelling ? absolute : realpath(absolute);
 }
 
 /** Repository and revision where the directory is part of a hub cache; the repository where the config names it. */

@@ -50,6 +50,9 @@ async function requireReplaceable(target: string, directory: string): Promise<vo
     throw new ScoreheadError("ERR_NOT_FOUND", `Cannot write ${target}: the directory ${directory} does not exist.`);
   if (existing?.isDirectory())
     throw new ScoreheadError("ERR_IO", `Cannot write ${target}: it is a directory. Name a file.`);
+  // A rename would put a file in the place of a device or pipe.
+  if (existing && !existing.isFile())
+    throw new ScoreheadError("ERR_IO", `Cannot write ${target}: it is not a regular file. Name a file.`);
 }
 
 async function syncDirectory(directory: string): Promise<void> {

@@ -1,6 +1,7 @@
 /** The public class: a loaded reward or cost model. */
 import { unlessAborted } from "../abort.ts";
 import { checkPath } from "../check-options.ts";
+import { ScoreheadError } from "../errors.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { ScoreModelOutput } from "../head/output.ts";
 import type { Message } from "../prompt/types.ts";
@@ -43,6 +44,8 @@ export class ScoreModel {
   #freed: Promise<void> | undefined;
 
   private constructor(engine: Engine, unsubscribe: () => void) {
+    if (!engine)
+      throw new ScoreheadError("ERR_ARGUMENT", "A model is made by `await ScoreModel.load(…)`, not by `new`.");
     this.#engine = engine;
     this.#unsubscribe = unsubscribe;
   }

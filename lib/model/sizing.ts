@@ -38,6 +38,10 @@ const CACHE_SHARE = 0.5;
 const USABLE_SHARE = 0.95;
 /** llama.cpp's own default: large enough to keep a CPU or GPU busy. */
 const BATCH_TOKENS = 512;
+/** Fewer leave a CPU's cores idle between operations. */
+const LEAST_BATCH = 32;
+/** Without fused attention the scores of all heads over the whole context are held at once, for each token. */
+const ATTENTION_BYTES = 512 * 1024 * 1024;
 /** llama.cpp reserves a row of the vocabulary for each output, host and device, even where it is never computed. */
 const OUTPUT_BYTES = 64 * 1024 * 1024;
 /** Vectors of the hidden size a token that a layer's graph holds at once; measured on Llama shapes, rounded up. */
@@ -63,23 +67,26 @@ export function chooseSizes(
   const cellBytes = backbone.kvElements * (kv === "f32" ? 4 : 2);
   const room = Math.floor((Math.max(0, usable - weightBytes) * CACHE_SHARE) / cellBytes);
   const contextTokens = chooseContext(wishes.context, maxLength, room);
-  const maxOutputs = Math.max(32, Math.min(BATCH_TOKENS, Math.floor(OUTPUT_BYTES / (4 * backbone.vocabularySize))));
   const kvBytes = contextTokens * cellBytes;
-  const computeBytes = computeSize(backbone, contextTokens, maxOutputs, kv);
+  const fused = onGpu && kv === "f16";
+  const batchFor = (tokens: number): number => (fused ? BATCH_TOKENS : batchThatFits(backbone, tokens));
+  const batchTokens = batchFor(contextTokens);
+  const maxOutputs = Math.min(batchTokens, Math.max(32, Math.floor(OUTPUT_BYTES / (4 * backbone.vocabularySize))));
+  const computeBytes = computeSize(backbone, contextTokens, batchTokens, maxOutputs, fused);
   const gpuLayers = onGpu
     ? (wishes.gpuLayers ?? layersThatFit(backbone, usable - computeBytes, weightBytes + kvBytes))
     : 0;
-  const sizes = { contextTokens, batchTokens: BATCH_TOKENS, maxOutputs, kv, threads, gpuLayers };
+  const sizes = { contextTokens, batchTokens, maxOutputs, kv, threads, gpuLayers };
   const bytes = { weightBytes, kvBytes, computeBytes, freeBytes };
   const needs = (tokens: number): number =>
-    weightBytes + tokens * cellBytes + computeSize(backbone, tokens, maxOutputs, kv);
+    weightBytes + tokens * cellBytes + computeSize(backbone, tokens, batchFor(tokens), maxOutputs, fused);
   if (!onGpu && needs(contextTokens) > usable)
     throw tooLarge(bytes, largestContext(contextTokens, usable, needs), wishes);
   const reasons = [
     `device ${kind}: ${onGpu ? devices.map(({ description }) => description).join(", ") : "no GPU is used"}`,
     `context ${contextTokens} tokens: ${contextReason(wishes.context, maxLength, contextTokens)}`,
     `KV cache ${mebibytes(kvBytes)} in ${kv}, weights ${mebibytes(weightBytes)}, computing about ${mebibytes(computeBytes)}; ${mebibytes(freeBytes)} free`,
-    `micro-batch ${BATCH_TOKENS} tokens, at most ${maxOutputs} outputs: llama.cpp reserves ${backbone.vocabularySize} numbers for each`,
+    `micro-batch ${batchTokens} tokens, at most ${maxOutputs} outputs: llama.cpp reserves ${backbone.vocabularySize} numbers for each`,
     `threads ${threads}: ${wishes.threads === undefined ? "as many as this process may use" : "as asked"}`,
     ...(onGpu ? [gpuReason(gpuLayers, backbone.layers, wishes.gpuLayers)] : []),
   ];
@@ -105,15 +112,21 @@ function contextReason(wish: number | undefined, maxLength: number, chosen: numb
     : `the model's length is ${maxLength}; this is what memory allows`;
 }
 
+/** A micro-batch whose attention scores stay within bounds; a multiple of 32. */
+function batchThatFits({ heads }: Backbone, context: number): number {
+  const fits = Math.floor(ATTENTION_BYTES / (heads * context * 4) / LEAST_BATCH) * LEAST_BATCH;
+  return Math.max(LEAST_BATCH, Math.min(BATCH_TOKENS, fits));
+}
+
 function computeSize(
   { hiddenSize, heads, vocabularySize }: Backbone,
   context: number,
+  batch: number,
   outputs: number,
-  kv: string,
+  fused: boolean,
 ): number {
-  const activations = BATCH_TOKENS * hiddenSize * 4 * VECTORS_A_TOKEN;
-  // Without fused attention the scores of all heads are held at once.
-  const attention = kv === "f32" ? BATCH_TOKENS * context * heads * 4 : BATCH_TOKENS * context * 4;
+  const activations = batch * hiddenSize * 4 * VECTORS_A_TOKEN;
+  const attention = batch * context * 4 * (fused ? 1 : heads);
   return activations + attention + 2 * outputs * vocabularySize * 4;
 }
 

@@ -63,7 +63,11 @@ export function runtimeFolders(): RuntimeFolder[] {
       directory: builtRuntimeDirectory(kind),
       origin: `built with \`scorehead build-runtime\` (${kind})`,
     });
-  for (const name of packageNames()) folders.push(...packageFolders(name));
+  for (const name of packageNames()) {
+    const found = packageFolders(name);
+    // Named even where it is not installed, so that the list of what was tried is whole.
+    folders.push(...(found.length > 0 ? found : [{ directory: name, origin: "npm package" }]));
+  }
   return folders;
 }
 

@@ -77,11 +77,15 @@ Napi::Value Environment::run(Napi::Env env, std::shared_ptr<Session> session, st
 
 void Environment::on_completion(Napi::Env env, Napi::Function, Environment* self, Completion* completion) {
   // A null env: the environment ended first, and nobody is left to tell.
-  if (static_cast<napi_env>(env) != nullptr) {
+  const std::unique_ptr<Completion> owned(completion);
+  if (static_cast<napi_env>(env) == nullptr) return;
+  try {
     if (--self->pending_ == 0) self->completions_.Unref(env);
-    completion->settle(env, completion->session);
+    owned->settle(env, owned->session);
+  } catch (const Napi::Error&) {
+    // A worker thread that is ending (process.exit, terminate) makes every call into JavaScript fail. Nothing above
+    // this frame would catch the error, and the whole process would end.
   }
-  delete completion;
 }
 
 void Environment::set_log(Napi::Env env, Napi::Value callback) {

@@ -60,6 +60,10 @@ describe("the process", () => {
 describe("a worker thread", () => {
   it("terminated in the middle of a batch leaves the main thread scoring", () =>
     expectEnding("worker terminated while scoring", 0, "alive true\n"));
+  it("terminated at any moment leaves the process alive", () =>
+    expectEnding("workers terminated at any moment of scoring", 0, "alive\n"));
+  it("that exits while it scores leaves the process alive", () =>
+    expectEnding("workers that exit while they score", 0, "0\n0\n0\n0\n"));
   it("terminated while it loads leaves the main thread scoring", () =>
     expectEnding("worker terminated while loading", 0, "alive\n"));
   it("ends with a model open", async () => {

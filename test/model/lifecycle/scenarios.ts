@@ -102,6 +102,22 @@ const SCENARIOS: Readonly<Record<string, (path: string) => Promise<unknown>>> = 
     console.log(`alive ${before.endScores.data[0] === after.endScores.data[0]}`);
     await model.close();
   },
+  "workers terminated at any moment of scoring": async (path) => {
+    for (const wait of [0, 0, 0, 1, 2, 5, 10, 30]) {
+      const worker = startWorker(path, "scores without end");
+      await heard(worker);
+      await delay(wait);
+      await worker.terminate();
+    }
+    console.log("alive");
+  },
+  "workers that exit while they score": async (path) => {
+    for (let i = 0; i < 4; i++) {
+      const worker = startWorker(path, "exits while it scores");
+      await heard(worker);
+      console.log(await ended(worker));
+    }
+  },
   "worker terminated while loading": async (path) => {
     for (let i = 0; i < 5; i++) {
       const worker = startWorker(path, "loads");

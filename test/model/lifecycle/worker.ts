@@ -15,6 +15,14 @@ switch (role) {
     parentPort?.postMessage(endScores.data[0]);
     break;
   }
+  case "exits while it scores": {
+    const model = await load();
+    const texts = Array.from({ length: 300 }, (_, i) => `${i} ${"word ".repeat(200)}`);
+    model.score(texts).catch(() => {});
+    parentPort?.postMessage("begun");
+    setTimeout(() => process.exit(0), 30);
+    break;
+  }
   case "scores without end": {
     const model = await load();
     parentPort?.postMessage("begun");
