@@ -92,7 +92,7 @@ export class ScoreModel {
    * Scores one text or many.
    *
    * Each text gets the same result alone, in any batch and in any order, but for float rounding (about 1e-6 relative
-   * with `kv: "f32"`, 1e-3 to 1e-2 with the F16 cache).
+   * with `kv: "f32"`, about 1e-3 with the F16 cache).
    *
    * @param input one input or an array of B; an empty array gives empty tensors
    * @param options see {@link ScoreOptions}

@@ -63,7 +63,8 @@ describe("GPU layers", () => {
 });
 
 it("bounds the outputs of a micro-batch by the vocabulary", () => {
-  expect(chooseSizes(SMALL, 2048, CPU, {}).maxOutputs).toBe(512);
+  expect(chooseSizes(SMALL, 2048, CPU, {}).maxOutputs).toBe(128);
+  expect(chooseSizes(SMALL, 2048, gpu(24), {}).maxOutputs).toBe(512);
   expect(chooseSizes({ ...SMALL, vocabularySize: 151_936 }, 2048, CPU, {}).maxOutputs).toBe(110);
 });
 
@@ -94,6 +95,12 @@ describe("a machine that is too small", () => {
       chooseSizes({ ...LLAMA_7B, weightBytes: 1e6 }, 2048, CPU, { context: fits - 256 }).contextTokens,
     ).toBeGreaterThan(0);
   });
+});
+
+it("keeps the attention scores of a long context within bounds", () => {
+  const { batchTokens, computeBytes } = chooseSizes({ ...SMALL, heads: 32 }, 32_768, CPU, {});
+  expect(batchTokens).toBe(96);
+  expect(computeBytes).toBeLessThan(0.7 * GIB);
 });
 
 it("gives a reason for every choice", () => {
