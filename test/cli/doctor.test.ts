@@ -74,7 +74,7 @@ test("shows what a file would use, and a directory once it is converted", async 
     "device cpu: no GPU is used",
     `context ${contextTokens} tokens: the model's length, 2048, fits`,
     expect.stringContaining(`KV cache ${Math.round(kvBytes / MEBIBYTES)} MiB in f16, weights `),
-    expect.stringMatching(/^micro-batch 512 tokens, at most \d+ outputs: /),
+    expect.stringMatching(/^micro-batch 128 tokens, at most \d+ outputs: /),
     `threads ${threads}: as many as this process may use`,
   ]);
 });
