@@ -1,5 +1,5 @@
 /** What a published checkpoint directory offers: its config, its tensors as byte ranges, its tokenizer. */
-import type { AddedToken } from "../tokens/types.ts";
+import type { TokenizerRules } from "../tokens/types.ts";
 
 /** Element types found in checkpoints, by safetensors' names. */
 export type CheckpointDtype = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "I16" | "I8" | "U8" | "BOOL";
@@ -33,7 +33,7 @@ export interface CheckpointTensor {
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** What converting needs of a SentencePiece-style BPE tokenizer with byte fallback. */
-export interface CheckpointTokenizer {
+export interface CheckpointTokenizer extends Omit<TokenizerRules, "vocabularySize"> {
   readonly kind: "spm";
   /** The file it came from: `tokenizer.json` or `tokenizer.model`. */
   readonly file: string;
@@ -46,18 +46,6 @@ export interface CheckpointTokenizer {
   readonly scores: Float32Array;
   /** What each id is. */
   readonly kinds: readonly TokenKind[];
-  readonly addedTokens: readonly AddedToken[];
-  /**
-   * Where the space prefix "▁" goes: before every stretch of text between special tokens ("each": the Prepend
-   * normaliser), only before the text's very beginning ("first"), or nowhere.
-   */
-  readonly spacePrefix: "each" | "first" | "none";
-  readonly addBos: boolean;
-  readonly addEos: boolean;
-  readonly bosId: number | null;
-  readonly eosId: number | null;
-  readonly unkId: number | null;
-  readonly padId: number | null;
   /** The Jinja chat template, kept as it is. */
   readonly chatTemplate: string | null;
 }

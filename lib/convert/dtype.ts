@@ -10,9 +10,6 @@ export function isFloat(dtype: CheckpointDtype): dtype is FloatDtype {
   return dtype === "F64" || dtype === "F32" || dtype === "F16" || dtype === "BF16";
 }
 
-/** Bytes an element in the file. */
-export const TYPE_BYTES: Readonly<Record<WritableType, number>> = { F32: 4, F16: 2, BF16: 2 };
-
 const bits = new Uint32Array(1);
 const float = new Float32Array(bits.buffer);
 

@@ -16,7 +16,10 @@ export interface AddedToken {
 export interface TokenizerRules {
   readonly vocabularySize: number;
   readonly addedTokens: readonly AddedToken[];
-  /** Where "▁" is put: before every stretch of text between added tokens, before the text's beginning only, or nowhere. */
+  /**
+   * Where "▁" is put: before every stretch of text between added tokens ("each": the Prepend normaliser), before the text's
+   * beginning only ("first"), or nowhere.
+   */
   readonly spacePrefix: "each" | "first" | "none";
   readonly addBos: boolean;
   readonly addEos: boolean;
