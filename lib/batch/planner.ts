@@ -210,6 +210,7 @@ export class Planner {
     if (previous) this.#ended.push(previous);
     // Nothing of it is in this batch, so its cells can be used by this batch.
     if (previous && previous.path.length === 0) this.#retire();
+    if (this.#next === 0) this.#cache.expect(this.#window);
     this.#extend(active, batch, finished);
     return true;
   }

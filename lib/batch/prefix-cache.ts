@@ -2,8 +2,8 @@
 import type { Sequence, SequenceMemory } from "./sequence-memory.ts";
 
 export interface CachedPrefix {
-  readonly tokens: Int32Array;
-  readonly sequence: Sequence;
+  tokens: Int32Array;
+  sequence: Sequence;
   /** The count of computed tokens when it was last of use. */
   usedAt: number;
 }
@@ -11,10 +11,11 @@ export interface CachedPrefix {
 /** More are hardly ever of use, and every cell that is occupied costs attention time, whoever's it is. */
 const MOST_PREFIXES = 8;
 /**
- * An unused prefix goes after so many tokens were computed beside it. Carrying a cell costs each new token one more
- * key to look at; computing it again costs a token. On models from 0.5B to 7B the two meet near here.
+ * An unused prefix goes after as many tokens were computed beside it as it has itself, within these bounds. Carrying a
+ * cell costs each new token one more key to look at; computing it again costs a token.
  */
-const LIFETIME_TOKENS = 2048;
+const SHORTEST_LIFE = 256;
+const LONGEST_LIFE = 2048;
 
 export class PrefixCache {
   readonly #memory: SequenceMemory;
@@ -51,7 +52,28 @@ export class PrefixCache {
   /** Counts computed tokens and drops what has been carried beside too many of them. */
   age(tokens: number): void {
     this.#computed += tokens;
-    this.#drop(({ usedAt }) => this.#computed - usedAt > LIFETIME_TOKENS);
+    this.#drop((prefix) => this.#computed > lastOf(prefix));
+  }
+
+  /**
+   * Before rows are computed: of a prefix that would not outlive them, only what they share with it stays. Otherwise
+   * every large call would begin beside the last text of the one before.
+   */
+  expect(rows: readonly { readonly tokens: Int32Array }[]): void {
+    const end = this.#computed + rows.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    for (const prefix of this.#prefixes.filter((each) => end > lastOf(each))) {
+      const shared = rows.reduce((most, { tokens }) => Math.max(most, commonPrefix(prefix.tokens, tokens)), 0);
+      if (shared === 0) this.#drop((each) => each === prefix);
+      else if (shared < prefix.tokens.length) this.#cut(prefix, shared);
+    }
+  }
+
+  #cut(prefix: CachedPrefix, length: number): void {
+    if (this.#memory.freeSequences === 0) return;
+    const whole = prefix.sequence;
+    prefix.sequence = this.#memory.open(whole, length);
+    prefix.tokens = prefix.tokens.subarray(0, length);
+    this.#memory.close(whole);
   }
 
   /** Frees the least recently used prefix; false where there is none. */
@@ -71,6 +93,11 @@ export class PrefixCache {
       this.#prefixes.splice(i, 1);
     }
   }
+}
+
+/** The count of computed tokens up to which a prefix stays without being of use. */
+function lastOf({ tokens, usedAt }: CachedPrefix): number {
+  return usedAt + Math.min(LONGEST_LIFE, Math.max(SHORTEST_LIFE, tokens.length));
 }
 
 /** How many tokens two sequences have in common from the start. */

@@ -156,6 +156,34 @@ describe("across windows", () => {
     expect(llama.computed - before).toBe(41);
   });
 
+  it("carries nothing of an earlier text beside many that have no use for it", () => {
+    const limits = { contextTokens: 4096, batchTokens: 128, maxOutputs: 64 };
+    const planner = newPlanner(limits);
+    const llama = new FakeLlama(limits);
+    run(planner, llama, [row(count(0, 300))]);
+    llama.mostCells = 0;
+    run(
+      planner,
+      llama,
+      count(1, 6).map((i) => row(count(1000 * i, 1000 * i + 200), { keep: false })),
+    );
+    expect(llama.mostCells).toBeLessThanOrEqual(200 + 128); // one text, and a micro-batch that ends it and begins another
+  });
+
+  it("carries of an earlier text what many others share with it", () => {
+    const limits = { contextTokens: 4096, batchTokens: 128, maxOutputs: 64 };
+    const planner = newPlanner(limits);
+    const llama = new FakeLlama(limits);
+    run(planner, llama, [row(count(0, 300))]);
+    llama.mostCells = 0;
+    const before = llama.computed;
+    const rows = count(1, 6).map((i) => row([...count(0, 40), ...count(1000 * i, 1000 * i + 160)], { keep: false }));
+    const { collected } = run(planner, llama, rows);
+    for (const each of rows) expectRight(each, collected(each));
+    expect(llama.computed - before).toBe(5 * 160);
+    expect(llama.mostCells).toBeLessThanOrEqual(40 + 160 + 128);
+  });
+
   it("fills a micro-batch from several windows", () => {
     const llama = new FakeLlama(LIMITS);
     const rows = count(0, 8).map((i) => row([i, 50 + i]));

@@ -8,6 +8,8 @@ const { start } = (await import(`./${engine}-engine.ts`)) as { start: StartEngin
 const run = await start(JSON.parse(options as string) as EngineOptions);
 process.send?.("ready");
 
+// By itself the signal would end this process without its "exit" event, which stops what an engine has started.
+process.on("SIGTERM", () => process.exit());
 process.on("message", async (workload: Workload) => {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
@@ -18,7 +20,7 @@ process.on("message", async (workload: Workload) => {
   const measured: Measurement | null = done && {
     seconds,
     reused: done.reused,
-    peakMegabytes: process.resourceUsage().maxRSS / 1024,
+    peakMegabytes: done.peakMegabytes ?? process.resourceUsage().maxRSS / 1024,
     eventLoop: { p99: delay.percentile(99) / 1e6, longest: delay.max / 1e6 },
   };
   process.send?.(measured ?? "unable");

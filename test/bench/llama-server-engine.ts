@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { cacheDirectory } from "../../lib/cache-directory.ts";
 import { checkOutRelease } from "../../scripts/llama-source.mjs";
-import type { StartEngine } from "./engine.ts";
+import { peakMegabytes, type StartEngine } from "./engine.ts";
 
 /** The server's binary; it is built once, which takes a quarter of an hour on two cores. */
 function serverBinary(): string {
@@ -76,6 +76,6 @@ export const start: StartEngine = async ({ file, threads }) => {
         if (!response.ok) throw new Error(`llama-server answers ${response.status}: ${await response.text()}`);
         await response.arrayBuffer();
       }
-    return { reused: 0 };
+    return { reused: 0, peakMegabytes: peakMegabytes(child) };
   };
 };

@@ -1,9 +1,9 @@
-/** PyTorch on the CPU, in float32: a Llama of the same shape with random weights (the file's are not read). */
+/** PyTorch on the CPU, in bfloat16: a Llama of the same shape with random weights (the file's are not read). */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { readBackbone } from "../../lib/gguf/backbone.ts";
 import { readGguf } from "../../lib/gguf/read.ts";
-import type { StartEngine } from "./engine.ts";
+import { peakMegabytes, type StartEngine } from "./engine.ts";
 
 export const start: StartEngine = async ({ file, threads }) => {
   const gguf = await readGguf(file);
@@ -26,6 +26,6 @@ export const start: StartEngine = async ({ file, threads }) => {
       child.stdin.write(`${JSON.stringify({ texts, perToken })}\n`);
       await answer();
     }
-    return { reused: 0 };
+    return { reused: 0, peakMegabytes: peakMegabytes(child) };
   };
 };
