@@ -13,6 +13,7 @@ export {
 export { ERROR_CODES, type ErrorCode, type Fault, isScoreheadError, ScoreheadError } from "./errors.ts";
 export { scoreMeaning } from "./head/meaning.ts";
 export type { ScoreModelOutput, Tensor } from "./head/output.ts";
+export { isReadPosition, READ_POSITION_WORDS } from "./head/read-position.ts";
 export { READ_POSITIONS, type ReadPosition, type ScoreType, type TruncationSide } from "./head/types.ts";
 export { type DoctorModel, type DoctorReport, doctor } from "./model/doctor.ts";
 export type { ModelInfo } from "./model/engine.ts";
