@@ -14,7 +14,7 @@ import { strftime } from "./strftime.ts";
 import type { Message, TemplateTokens } from "./types.ts";
 
 /** A template is a program of the checkpoint's; thousands of turns stay far below these. */
-const MOST_STEPS = 1_000_000;
+const MOST_STEPS = 500_000;
 const LONGEST_RANGE = 100_000;
 /** Nodes that give a value that is there already. */
 const REFERENCES: ReadonlySet<string> = new Set(["Identifier", "MemberExpression"]);
@@ -121,9 +121,7 @@ class ChatInterpreter extends Interpreter {
     }
     const value =
       this.#strip(node, environment) ?? this.#remainder(node, environment) ?? super.evaluate(node, environment);
-    // A list costs as much as it is long where it is gone through, and where it is made.
-    const isCounted = Array.isArray(value.value) && node && (this.#iterables.has(node) || !REFERENCES.has(node.type));
-    this.#steps += isCounted ? (value.value as unknown[]).length : 1;
+    this.#steps += this.#costOf(node, value);
     if (this.#steps > MOST_STEPS) throw new Error(`it does not end within ${MOST_STEPS} steps`);
     return value;
   }
@@ -142,6 +140,13 @@ class ChatInterpreter extends Interpreter {
       this.#left = null;
     }
     return toValue(text);
+  }
+
+  /** A list costs as much as it is long where it is made, and ten times that where a loop goes through it. */
+  #costOf(node: JinjaNode | undefined, { value }: JinjaValue): number {
+    if (!node || !Array.isArray(value)) return 1;
+    if (this.#iterables.has(node)) return 10 * value.length;
+    return REFERENCES.has(node.type) ? 1 : value.length;
   }
 
   #strip(node: JinjaNode | undefined, environment: JinjaEnvironment): JinjaValue | null {
