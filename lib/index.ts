@@ -10,9 +10,12 @@ export {
   type QuantizeOptions,
   quantize,
 } from "./convert/run.ts";
+export { TENSOR_TYPES, type TensorType, type TensorTypes } from "./convert/tensor-types.ts";
 export { ERROR_CODES, type ErrorCode, type Fault, isScoreheadError, ScoreheadError } from "./errors.ts";
+export type { Agreement } from "./head/agreement.ts";
 export { scoreMeaning } from "./head/meaning.ts";
 export type { ScoreModelOutput, Tensor } from "./head/output.ts";
+export { isReadPosition, READ_POSITION_WORDS } from "./head/read-position.ts";
 export { READ_POSITIONS, type ReadPosition, type ScoreType, type TruncationSide } from "./head/types.ts";
 export { type DoctorModel, type DoctorReport, doctor } from "./model/doctor.ts";
 export type { ModelInfo } from "./model/engine.ts";
@@ -36,6 +39,14 @@ export type {
   StreamOptions,
 } from "./model/options.ts";
 export type { Problem } from "./model/problems.ts";
+export {
+  type MeasuredFile,
+  type QuantizedReport,
+  type QuantizeReport,
+  type QuantizeReportOptions,
+  type QuantizeReportProgress,
+  quantizeReport,
+} from "./model/quantize-report.ts";
 export type { Ranked, Weights } from "./model/rank.ts";
 export type { RankResult } from "./model/rank-stream.ts";
 export type { ModelStats } from "./model/scheduler.ts";

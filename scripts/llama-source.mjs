@@ -13,7 +13,7 @@ export const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
 const { llamaCpp } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8"));
 
 /** What compiling the addon and running the tests take from the release. */
-const HEADER_PATHS = ["include", "ggml/include", "models/ggml-vocab-llama-spm.gguf*", "LICENSE"];
+const HEADER_PATHS = ["include", "ggml/include", "models/ggml-vocab-llama-spm.gguf*", "models/templates", "LICENSE"];
 const vendor = join(packageRoot, "native", "vendor");
 const stamp = join(vendor, ".version");
 

@@ -1,10 +1,12 @@
 /** The options of the commands that compute with a model: which one, on what, and how texts are read. */
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import {
   DEVICE_CHOICES,
+  isReadPosition,
   type LoadOptions,
   PROFILE_NAMES,
-  READ_POSITIONS,
+  READ_POSITION_WORDS,
+  type ReadPosition,
   ScoreModel,
   type ScoreOptions,
 } from "../index.ts";
@@ -26,8 +28,10 @@ export const MODEL_ARGUMENT: readonly [name: string, description: string] = [
 export function addModelOptions(command: Command): void {
   command
     .option("--profile <name>", `another profile than the file's own: ${PROFILE_NAMES}`)
-    .addOption(
-      new Option("--read <position>", "where to read the score; default: the profile's").choices(READ_POSITIONS),
+    .option(
+      "--read <position>",
+      `where to read the score: ${READ_POSITION_WORDS.join(", ")}; default: the profile's`,
+      readPosition,
     )
     .option("--max-length <tokens>", "cut texts to this many tokens", wholeNumber(1))
     .addOption(new Option("--truncate <side>", "the end to cut; default: the profile's").choices(["left", "right"]))
@@ -72,6 +76,11 @@ export async function loadModel(path: string, options: ModelOptions): Promise<Sc
   } finally {
     line.end();
   }
+}
+
+function readPosition(text: string): ReadPosition {
+  if (isReadPosition(text)) return text;
+  throw new InvalidArgumentError(`Allowed choices are ${READ_POSITION_WORDS.join(", ")}.`);
 }
 
 /** How texts are read. */

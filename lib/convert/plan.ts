@@ -12,7 +12,7 @@ import { ScoreheadError } from "../errors.ts";
 import type { GgufValue, WritableType } from "../gguf/types.ts";
 import { u32 } from "../gguf/values.ts";
 import { headToMetadata } from "../head/metadata.ts";
-import { defaultLabels, validateHead } from "../head/spec.ts";
+import { validateHead } from "../head/spec.ts";
 import type { HeadSpec, Normalizer } from "../head/types.ts";
 import { chooseProfile } from "../prompt/choose.ts";
 import { PROFILES } from "../prompt/profiles.ts";
@@ -20,6 +20,7 @@ import type { Profile } from "../prompt/types.ts";
 import { readConfig } from "./config.ts";
 import { type FloatDtype, isFloat } from "./dtype.ts";
 import { LAYOUTS, type Layout, REWARD_MODEL_HEAD, type TensorRule } from "./layouts.ts";
+import { headMeaning } from "./meaning.ts";
 import { readFloats } from "./tensor-data.ts";
 import { vocabularyKeys } from "./vocabulary.ts";
 
@@ -105,7 +106,18 @@ export async function planConversion(
     ...vocabularyKeys(tokenizer, backbone.sizes.vocabulary, padToken(config, backbone.sizes.vocabulary)),
     ...headToMetadata(head),
   ]);
-  return { layout: architecture, profile, head, baseType, metadata, tensors, ignored, warnings };
+  return {
+    ...{ layout: architecture, profile, head, baseType, metadata, tensors, ignored },
+    warnings: [...warnings, ...lackOfTemplate(profile, tokenizer)],
+  };
+}
+
+function lackOfTemplate({ name, template }: Profile, { chatTemplate }: CheckpointTokenizer): string[] {
+  if (template.kind === "card" || chatTemplate !== null) return [];
+  return [
+    `The checkpoint has no chat template, by which profile ${name} renders conversations: only exact texts and token ` +
+      "ids can be scored.",
+  ];
 }
 
 function findLayout(checkpoint: Checkpoint, config: JsonObject | null): { layout: Layout; architecture: string } {
@@ -271,15 +283,12 @@ async function readHead(
   const bias = finder.get(layout.head.bias);
   if (bias) requireShape(bias, [outputs]);
   return {
-    profile: profile.name,
-    type: profile.type,
-    labels: defaultLabels(profile.type, outputs, profile.labels),
+    ...headMeaning(profile, config, outputs),
     weight: await readFloats(requireFloat(weight)),
     outputs,
     hiddenSize,
     bias: bias ? await readFloats(requireFloat(bias)) : null,
     normalizer: await readNormalizer(finder, layout, config, outputs),
-    read: profile.read,
     maxLength: Math.min(profile.maxLength ?? longest, longest),
     truncationSide: profile.truncation.side,
     source,

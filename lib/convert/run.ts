@@ -11,12 +11,19 @@ import { ioError, ScoreheadError } from "../errors.ts";
 import { replaceFile } from "../gguf/atomic.ts";
 import { readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
-import type { WritableType } from "../gguf/types.ts";
+import type { GgufFile, WritableType } from "../gguf/types.ts";
 import { writeGguf } from "../gguf/write.ts";
 import { headFromMetadata } from "../head/metadata.ts";
-import { isQuantizedType, QUANTIZED_TYPES, type QuantizedType, quantizeFile } from "../runtime/quantize.ts";
+import {
+  isQuantizedType,
+  QUANTIZED_TYPES,
+  type QuantizedType,
+  quantizeFile,
+  type TensorOverride,
+} from "../runtime/quantize.ts";
 import { type ConvertPlan, planConversion } from "./plan.ts";
 import { tensorBytes } from "./tensor-data.ts";
+import { overrideTensors, type TensorTypes, tensorTypesCheck } from "./tensor-types.ts";
 
 const BASE_TYPES: Readonly<Record<"f32" | "f16" | "bf16", WritableType>> = { f32: "F32", f16: "F16", bf16: "BF16" };
 
@@ -49,6 +56,11 @@ export interface ConvertOptions {
 /** How {@link quantize} works. */
 export interface QuantizeOptions extends Pick<ConvertOptions, "onProgress" | "signal"> {
   readonly type: QuantizedType;
+  /**
+   * Other types for single tensors than llama.cpp's mix gives them, e.g. `{ attn_v: "q8_0", "blk.0": "f16" }`. The mix
+   * counts the layers of a kind that are left to it, so naming some of them may move its larger types to others.
+   */
+  readonly tensorTypes?: TensorTypes | undefined;
 }
 
 const CONVERT_CHECKS: Readonly<Record<keyof ConvertOptions, Check>> = {
@@ -61,6 +73,7 @@ const CONVERT_CHECKS: Readonly<Record<keyof ConvertOptions, Check>> = {
 
 const QUANTIZE_CHECKS: Readonly<Record<keyof QuantizeOptions, Check>> = {
   type: oneOf(Object.keys(QUANTIZED_TYPES)),
+  tensorTypes: tensorTypesCheck,
   onProgress: ofType("function"),
   signal: abortSignal,
 };
@@ -111,7 +124,7 @@ export async function convert(directory: string, output: string, options?: Conve
   const base = join(dirname(target), `.${basename(target)}.${process.pid}.${randomBytes(6).toString("hex")}.base.tmp`);
   try {
     await writePlan(plan, base, checked);
-    await quantizeTo(base, target, type, checked);
+    await quantizeTo(base, target, type, [], checked);
   } finally {
     await rm(base, { force: true });
   }
@@ -120,7 +133,7 @@ export async function convert(directory: string, output: string, options?: Conve
 
 /**
  * Quantises a GGUF file that carries a score head; the head stays in float32.
- * @throws ERR_GGUF, ERR_NO_HEAD, ERR_QUANTIZE (e.g. where the input is quantised already), ERR_NOT_FOUND, ERR_IO,
+ * @throws ERR_ARGUMENT, ERR_GGUF, ERR_NO_HEAD, ERR_QUANTIZE (e.g. where the input is quantised already), ERR_NOT_FOUND, ERR_IO,
  *   ERR_ABORTED
  */
 export async function quantize(input: string, output: string, options: QuantizeOptions): Promise<void> {
@@ -129,17 +142,25 @@ export async function quantize(input: string, output: string, options: QuantizeO
     throw new ScoreheadError("ERR_ARGUMENT", `"type" is missing; it has to be ${QUANTIZE_CHECKS.type(undefined)}.`);
   checkPath(input, "The file to quantise");
   checkPath(output, "The output");
-  const file = await readGguf(input);
+  const file = await readQuantizable(input);
+  await quantizeTo(input, output, checked.type, overrideTensors(file, checked.tensorTypes ?? {}), checked);
+}
+
+/**
+ * Opens a file that can be quantised.
+ * @throws ERR_GGUF, ERR_NO_HEAD, ERR_NOT_FOUND, ERR_IO; ERR_QUANTIZE where it is quantised already
+ */
+export async function readQuantizable(path: string): Promise<GgufFile> {
+  const file = await readGguf(path);
   headFromMetadata(file.metadata);
   readBackbone(file);
   const quantized = file.tensors.find(({ typeName }) => !["F32", "F16", "BF16"].includes(typeName));
-  if (quantized)
-    throw new ScoreheadError(
-      "ERR_QUANTIZE",
-      `${input} is quantised already (${quantized.name} is ${quantized.typeName}); doing it twice adds up the errors. ` +
-        "Start from the f32, f16 or bf16 file.",
-    );
-  await quantizeTo(input, output, checked.type, checked);
+  if (!quantized) return file;
+  throw new ScoreheadError(
+    "ERR_QUANTIZE",
+    `${path} is quantised already (${quantized.name} is ${quantized.typeName}); doing it twice adds up the errors. ` +
+      "Start from the f32, f16 or bf16 file.",
+  );
 }
 
 function writePlan(plan: ConvertPlan, path: string, { onProgress, signal }: ConvertOptions): Promise<void> {
@@ -159,12 +180,13 @@ function quantizeTo(
   input: string,
   output: string,
   type: QuantizedType,
+  overrides: readonly TensorOverride[],
   { onProgress, signal }: Pick<ConvertOptions, "onProgress" | "signal">,
 ): Promise<void> {
   const report = (done: number, total: number): void => onProgress?.({ stage: "quantize", done, total });
   return replaceFile(output, async (temporary) => {
     checkAborted(signal);
-    const job = quantizeFile(input, temporary, type, report);
+    const job = quantizeFile(input, temporary, type, overrides, report);
     // llama.cpp's quantiser cannot be stopped: an aborted call stops waiting for it. It may create its file after that.
     const tidy = () => (signal?.aborted ? rm(temporary, { force: true }).catch(() => {}) : undefined);
     job.then(tidy, tidy);

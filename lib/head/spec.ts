@@ -1,6 +1,7 @@
 /** What a valid score head is, and how the outputs of a wide one are called. */
 import { ScoreheadError } from "../errors.ts";
-import { type HeadSpec, type Normalizer, READ_POSITIONS, type ScoreType } from "./types.ts";
+import { isReadPosition, READ_POSITION_WORDS } from "./read-position.ts";
+import type { HeadSpec, Normalizer, ScoreType } from "./types.ts";
 
 /** Far above any published head (19 outputs), far below what a corrupt file can ask for. */
 const MAX_OUTPUTS = 65_536;
@@ -108,8 +109,8 @@ function checkNormalizer(normalizer: Normalizer, spec: HeadSpec): void {
 }
 
 function checkReading({ read, maxLength, truncationSide }: HeadSpec): void {
-  if (!READ_POSITIONS.includes(read)) {
-    throw head(`A score is read at ${READ_POSITIONS.join(", ")}, not "${String(read)}".`);
+  if (!isReadPosition(read)) {
+    throw head(`A score is read at ${READ_POSITION_WORDS.join(", ")}, not "${String(read)}".`);
   }
   if (!Number.isInteger(maxLength) || maxLength < 1 || maxLength > MAX_LENGTH) {
     throw head(`The head's maximal length must be an integer from 1 to ${MAX_LENGTH}, not ${maxLength}.`);

@@ -9,8 +9,9 @@ export type ScoreType = "reward" | "cost" | "attributes";
  * - `card`: as Starling-RM-7B-alpha's card computes it: an `<unk>` at position maxLength-1 whose own key is masked.
  * - `hf`: the rightmost token that is not the pad token (transformers >= 4.49).
  * - `before-first-pad`: the token before the first pad token (transformers <= 4.48).
+ * - `token:<id>`: the last token of that id (InternLM2's reward token).
  */
-export type ReadPosition = "last-token" | "card" | "hf" | "before-first-pad";
+export type ReadPosition = "last-token" | "card" | "hf" | "before-first-pad" | `token:${number}`;
 export const READ_POSITIONS: readonly ReadPosition[] = ["last-token", "card", "hf", "before-first-pad"];
 
 export type TruncationSide = "left" | "right";

@@ -4,9 +4,11 @@ import { ScoreheadError } from "../errors.ts";
 import { type Backbone, readBackbone } from "../gguf/backbone.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { headFromMetadata } from "../head/metadata.ts";
+import { readToken } from "../head/read-position.ts";
 import { defaultLabels, validateHead } from "../head/spec.ts";
 import type { HeadSpec, ScoreType } from "../head/types.ts";
-import { findProfile, PROFILE_NAMES } from "../prompt/profiles.ts";
+import { ChatTemplate } from "../prompt/chat-template.ts";
+import { findProfile, PROFILE_NAMES, scoreType } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import type { ModelHandle, NativeAddon } from "../runtime/contract.ts";
 import { type DeviceSelection, nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
@@ -25,6 +27,8 @@ export interface Engine {
   readonly spec: HeadSpec;
   /** null: the file names a profile that this version does not know, so it has no template. */
   readonly profile: Profile | null;
+  /** null: the file has none. */
+  readonly chatTemplate: ChatTemplate | null;
   readonly rules: TokenizerRules;
   readonly tokenText: (id: number) => string;
   /** The most positions that the backbone was made for. */
@@ -56,6 +60,7 @@ export async function openEngine(file: GgufFile, options: LoadOptions): Promise<
   const backbone = readBackbone(file);
   validateHead(spec, backbone);
   const rules = tokenizerRules(file.metadata);
+  checkReadToken(spec, rules);
   const { addon } = openRuntime();
   const selection = selectDevices(options.device ?? "auto");
   const sizing = chooseSizes(backbone, spec.maxLength, selection, options);
@@ -73,6 +78,7 @@ export async function openEngine(file: GgufFile, options: LoadOptions): Promise<
     collector,
     spec,
     profile: findProfile(spec.profile),
+    chatTemplate: chatTemplate(file),
     rules,
     tokenText: tokenTexts(file),
     contextLength: backbone.contextLength,
@@ -140,15 +146,31 @@ function headFor(file: GgufFile, profileName: string | undefined): HeadSpec {
   const profile = findProfile(profileName);
   if (!profile)
     throw new ScoreheadError("ERR_ARGUMENT", `There is no profile "${profileName}"; known: ${PROFILE_NAMES}.`);
+  const type = scoreType(profile, spec.outputs);
   return {
     ...spec,
     profile: profile.name,
-    type: profile.type,
-    labels: defaultLabels(profile.type, spec.outputs, profile.labels),
+    type,
+    labels:
+      type === spec.type && profile.labels === null ? spec.labels : defaultLabels(type, spec.outputs, profile.labels),
     read: profile.read,
     maxLength: profile.maxLength === null ? spec.maxLength : Math.min(profile.maxLength, spec.maxLength),
     truncationSide: profile.truncation.side,
   };
+}
+
+function checkReadToken({ read }: HeadSpec, { vocabularySize }: TokenizerRules): void {
+  const token = readToken(read);
+  if (token === null || token < vocabularySize) return;
+  throw new ScoreheadError(
+    "ERR_HEAD",
+    `The score is read at token ${token}, and the vocabulary has ${vocabularySize} tokens. Choose another profile.`,
+  );
+}
+
+function chatTemplate({ metadata }: GgufFile): ChatTemplate | null {
+  const source = metadata.get("tokenizer.chat_template");
+  return source?.type === "string" ? new ChatTemplate(source.value) : null;
 }
 
 function tokenTexts({ metadata }: GgufFile): (id: number) => string {

@@ -189,7 +189,8 @@ const FILE_TYPES: ReadonlyMap<number, string> = new Map([
   ...Object.entries(QUANTIZED_TYPES).map(([name, number]): [number, string] => [number, name]),
 ]);
 
-function fileType({ metadata }: GgufFile): string | null {
+/** The type of most of a file's matrices, as `--type` calls it; null: the file does not say. */
+export function fileType({ metadata }: GgufFile): string | null {
   const found = metadata.get("general.file_type");
   return found?.type === "u32" ? (FILE_TYPES.get(found.value) ?? `llama_ftype ${found.value}`) : null;
 }

@@ -2,7 +2,8 @@
 import { abortSignal, type Check, checkOptions, integer, ofType, oneOf } from "../check-options.ts";
 import type { ConvertProgress } from "../convert/run.ts";
 import type { ScoreheadError } from "../errors.ts";
-import { READ_POSITIONS, type ReadPosition, type TruncationSide } from "../head/types.ts";
+import { isReadPosition, READ_POSITION_WORDS } from "../head/read-position.ts";
+import type { ReadPosition, TruncationSide } from "../head/types.ts";
 import type { ConversationInput, Message } from "../prompt/types.ts";
 import { DEVICE_CHOICES, type DeviceChoice } from "../runtime/open.ts";
 import type { Weights } from "./rank.ts";
@@ -120,7 +121,7 @@ const SCORE_CHECKS: Readonly<Record<keyof ScoreOptions, Check>> = {
   hiddenStates: oneOf(["end", "all"]),
   maxLength: integer(1, MOST_TOKENS),
   truncate: oneOf(["left", "right"]),
-  read: oneOf(READ_POSITIONS),
+  read: (value) => (isReadPosition(value) ? null : oneOf(READ_POSITION_WORDS)(value)),
   appendEos: ofType("boolean"),
   signal: abortSignal,
   onProgress: ofType("function"),

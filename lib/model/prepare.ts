@@ -3,9 +3,9 @@ import { checkAborted } from "../abort.ts";
 import type { Row } from "../batch/types.ts";
 import { describe } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
-import { readIndex } from "../head/read-position.ts";
+import { readIndex, readToken } from "../head/read-position.ts";
 import type { HeadSpec } from "../head/types.ts";
-import { renderConversation } from "../prompt/conversation.ts";
+import { type RenderedConversation, renderConversation } from "../prompt/conversation.ts";
 import type { ConversationInput } from "../prompt/types.ts";
 import { nativeError } from "../runtime/open.ts";
 import { checkIds } from "../tokens/check-ids.ts";
@@ -62,8 +62,8 @@ function prepareContent(engine: Engine, content: Content, options: ScoreOptions,
   return { row: toRow(engine, ids, options, keep), dropped };
 }
 
-/** An exact text, or ids. */
-type Content = string | Int32Array;
+/** An exact text, a conversation's, or ids. */
+type Content = string | RenderedConversation | Int32Array;
 
 function toContent(engine: Engine, input: ScoreInput): Content {
   if (typeof input === "object" && input !== null && "tokenIds" in input) {
@@ -74,12 +74,18 @@ function toContent(engine: Engine, input: ScoreInput): Content {
   return typeof input === "string" ? input : renderInput(engine, input);
 }
 
-function contentIds(
+function contentIds(engine: Engine, content: Content, options: Pick<ScoreOptions, "appendEos">): Int32Array {
+  if (content instanceof Int32Array) return content;
+  if (typeof content === "string") return textIds(engine, content, false, options);
+  return withReadToken(engine, textIds(engine, content.text, content.mayHoldEnds, options));
+}
+
+function textIds(
   { addon, handle, rules }: Engine,
-  content: Content,
+  text: string,
+  mayHoldEnds: boolean,
   { appendEos = false }: Pick<ScoreOptions, "appendEos">,
 ): Int32Array {
-  if (typeof content !== "string") return content;
   const encodePiece = (piece: string): Int32Array => {
     try {
       return addon.tokenize(handle, piece);
@@ -87,10 +93,24 @@ function contentIds(
       throw nativeError(error);
     }
   };
-  return encodeText(content, rules, encodePiece, { appendEos });
+  return encodeText(text, rules, encodePiece, { appendEos, mayHoldEnds });
 }
 
-function renderInput({ profile, rules, spec, tokenText }: Engine, input: ConversationInput): string {
+/** A conversation's ids, closed by the token that the score is read at where the profile's code does that. */
+function withReadToken({ profile, spec }: Engine, ids: Int32Array): Int32Array {
+  const token = readToken(spec.read);
+  const isAppended = profile?.template.kind === "chat" && profile.template.appendsReadToken;
+  if (token === null || !isAppended || ids.at(-1) === token) return ids;
+  const closed = new Int32Array(ids.length + 1);
+  closed.set(ids);
+  closed[ids.length] = token;
+  return closed;
+}
+
+function renderInput(
+  { profile, chatTemplate, rules, spec, tokenText }: Engine,
+  input: ConversationInput,
+): RenderedConversation {
   if (typeof input !== "object" || input === null)
     throw new ScoreheadError(
       "ERR_ARGUMENT",
@@ -103,7 +123,8 @@ function renderInput({ profile, rules, spec, tokenText }: Engine, input: Convers
         "another `profile`, or pass the exact text as a string.",
     );
   const text = (id: number | null): string => (id === null ? "" : tokenText(id));
-  return renderConversation(input, profile, { bos: text(rules.bosId), eos: text(rules.eosId) });
+  const tokens = { bos: text(rules.bosId), eos: text(rules.eosId), unk: text(rules.unkId), pad: text(rules.padId) };
+  return renderConversation(input, profile, { tokens, chatTemplate, now: new Date() });
 }
 
 /** The most tokens that a call's texts may have. @throws ERR_ARGUMENT where the model has no positions for so many */

@@ -1,5 +1,7 @@
 /** Which profile a checkpoint belongs to: by the user's word, by its name, or by its architecture. */
 import { ScoreheadError } from "../errors.ts";
+import { CUSTOM } from "./chat-profiles.ts";
+import { includesArchitecture } from "./names.ts";
 import { findProfile, PROFILE_NAMES, PROFILES } from "./profiles.ts";
 import type { Profile } from "./types.ts";
 
@@ -29,7 +31,8 @@ const REMEDY = `Name the profile with --profile <name> (option "profile"): ${PRO
  * The user's word goes first, then the repository or directory name, then the architecture. A directory can be called
  * anything while the architecture describes the tensors, so a name does not win against it: an architecture that
  * belongs to one family decides, with a warning, and one that belongs to none makes the name unusable. A beaver model's
- * `score_type` never overrides its name: the published v1.0-cost says "reward".
+ * `score_type` never overrides its name: the published v1.0-cost says "reward". A classifier of transformers that neither
+ * tells is `custom`: rendered, read and labelled by its own files.
  *
  * @param evidence what is known about the checkpoint
  * @returns the profile, and warnings to show
@@ -40,12 +43,12 @@ export function chooseProfile(evidence: ProfileEvidence): ProfileChoice {
   if (evidence.profileName !== undefined) return byUser(evidence.profileName, evidence.architecture);
   const named = byRepository(evidence.repository);
   if (named === null) {
-    const identified = byArchitecture(evidence);
+    const identified = byArchitecture(evidence) ?? asClassifier(evidence);
     if (identified !== null) return identified;
     throw new ScoreheadError("ERR_UNSUPPORTED", `No profile is known for ${describe(evidence)}. ${REMEDY}`);
   }
   const { architecture } = evidence;
-  if (architecture !== undefined && !named.architectures.includes(architecture)) {
+  if (architecture !== undefined && !includesArchitecture(named.architectures, architecture)) {
     return contradiction(named, architecture, evidence);
   }
   if (named.name === "beaver-reward" && evidence.scoreType === "cost") {
@@ -62,7 +65,8 @@ function byUser(name: string, architecture: string | undefined): ProfileChoice {
   if (profile === null) {
     throw new ScoreheadError("ERR_ARGUMENT", `There is no profile "${name}". The profiles are: ${PROFILE_NAMES}.`);
   }
-  if (architecture === undefined || profile.architectures.includes(architecture)) return { profile, warnings: [] };
+  if (architecture === undefined || includesArchitecture(profile.architectures, architecture))
+    return { profile, warnings: [] };
   const warning =
     `The checkpoint's architecture is ${architecture}; profile ${name} is made for ` +
     `${profile.architectures.join(" and ")}. Its template and read position are used as asked.`;
@@ -90,10 +94,13 @@ function familyName(repository: string): string {
 function byArchitecture(evidence: ProfileEvidence): ProfileChoice | null {
   const { architecture, scoreType } = evidence;
   if (architecture === undefined) return null;
-  const family = PROFILES.filter((p) => p.architectureIdentifies && p.architectures.includes(architecture));
+  const family = PROFILES.filter(
+    (p) => p.architectureIdentifies !== "no" && includesArchitecture(p.architectures, architecture),
+  );
   const [only] = family;
   if (only === undefined) return null;
-  if (family.length === 1) return { profile: only, warnings: [] };
+  if (family.length === 1)
+    return { profile: only, warnings: only.architectureIdentifies === "likely" ? [guess(only, evidence)] : [] };
   const profile = family.find(({ type }) => type === scoreType);
   if (profile === undefined) {
     const found = scoreType === undefined ? "is missing" : `is ${JSON.stringify(scoreType)}`;
@@ -104,6 +111,23 @@ function byArchitecture(evidence: ProfileEvidence): ProfileChoice | null {
     `The checkpoint's name does not say whether it is a reward or a cost model: its config's score_type says ` +
     `"${profile.type}", so profile ${profile.name} is used. If that is wrong, pass --profile.`;
   return { profile, warnings: [warning] };
+}
+
+function guess({ name }: Profile, { architecture }: ProfileEvidence): string {
+  return (
+    `The checkpoint's name tells no family: profile ${name} is used, as its architecture is ${architecture}. If its ` +
+    "card says otherwise, pass --profile."
+  );
+}
+
+/** A classifier of transformers of no known family. */
+function asClassifier(evidence: ProfileEvidence): ProfileChoice | null {
+  const { architecture } = evidence;
+  if (architecture === undefined || !includesArchitecture(CUSTOM.architectures, architecture)) return null;
+  const warning =
+    `No profile is known for ${describe(evidence)}: conversations are rendered by its own chat template and the score ` +
+    "is read as transformers does. Compare with its card; --profile names another profile.";
+  return { profile: CUSTOM, warnings: [warning] };
 }
 
 /** A name that says one family beside an architecture that is not that family's. */

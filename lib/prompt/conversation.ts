@@ -1,24 +1,69 @@
 /** Conversation to exact string: checks what the caller gave, then renders it by the profile's template. */
 import { ScoreheadError } from "../errors.ts";
-import type { ConversationInput, Message, Profile, TemplateTokens } from "./types.ts";
+import type { ChatTemplate } from "./chat-template.ts";
+import type { CardTemplate, ConversationInput, Message, Profile, TemplateTokens } from "./types.ts";
+
+/** What a template needs besides the conversation. */
+export interface TemplateContext {
+  /** The texts that a template writes for special tokens. */
+  readonly tokens: TemplateTokens;
+  /** The model's own; null: it has none. */
+  readonly chatTemplate: ChatTemplate | null;
+  /** For templates that write the date. */
+  readonly now: Date;
+}
+
+export interface RenderedConversation {
+  readonly text: string;
+  /** Whether the text may begin with BOS and end with EOS already, which then are not added again. */
+  readonly mayHoldEnds: boolean;
+}
 
 /**
  * Renders a conversation to the string that the profile's card defines.
  *
- * The texts are taken as they are: nothing is trimmed, and special tokens written in them are parsed later as the
- * checkpoint's own tokenizer does.
+ * A card's template takes the texts as they are; a chat template may trim them. Special tokens written in them are
+ * parsed later as the checkpoint's own tokenizer does.
  *
- * @param input `{prompt, response}` or `{messages}`; `messages` alternate user and assistant, from user to assistant
+ * @param input `{prompt, response}` or `{messages}`, which end with the answer to score; a card's template takes turns
+ *   that alternate from user to assistant, a chat template what it defines
  * @param profile whose template
- * @param tokens the texts that the template writes for special tokens
- * @returns the exact text, without BOS
  * @throws ERR_ARGUMENT for wrong types, missing or unknown keys; ERR_TEXT for a text with a lone surrogate;
- *   ERR_TEMPLATE where the turns do not fit the profile's template, with the position of the first that does not
+ *   ERR_TEMPLATE where the turns do not fit the profile's template, with the position of the first that does not, and
+ *   where the model has no chat template or it fails
  */
-export function renderConversation(input: ConversationInput, profile: Profile, tokens: TemplateTokens): string {
+export function renderConversation(
+  input: ConversationInput,
+  profile: Profile,
+  context: TemplateContext,
+): RenderedConversation {
   const messages = toMessages(input);
-  checkTurns(messages, profile);
-  return profile.render(messages, tokens);
+  const { template } = profile;
+  if (template.kind === "card") {
+    checkTurns(messages, profile.name, template);
+    return { text: template.render(messages, context.tokens), mayHoldEnds: false };
+  }
+  checkEnd(messages);
+  return renderChat(messages, profile.name, template.bos, context);
+}
+
+function renderChat(
+  messages: readonly Message[],
+  profile: string,
+  bosRule: "once" | "strip" | "remove",
+  { chatTemplate, tokens, now }: TemplateContext,
+): RenderedConversation {
+  if (!chatTemplate)
+    throw refusal(
+      `The model has no chat template, by which profile ${profile} renders conversations. Pass the exact text as a ` +
+        "string, or token ids, or name another profile.",
+    );
+  const text = chatTemplate.render(messages, tokens, now);
+  if (bosRule === "once") return { text, mayHoldEnds: true };
+  const { bos } = tokens;
+  if (bos === "") return { text, mayHoldEnds: false };
+  if (bosRule === "remove") return { text: text.replaceAll(bos, ""), mayHoldEnds: false };
+  return { text: text.startsWith(bos) ? text.slice(bos.length) : text, mayHoldEnds: false };
 }
 
 function toMessages(input: unknown): readonly Message[] {
@@ -42,40 +87,43 @@ function toMessage(message: unknown, i: number): Message {
   checkKeys(message, ["role", "content"], at);
   const { role } = message;
   if (role !== "system" && role !== "user" && role !== "assistant") {
-    throw argument(`${at}.role must be "user" or "assistant", not ${JSON.stringify(role)}`);
+    throw argument(`${at}.role must be "system", "user" or "assistant", not ${JSON.stringify(role)}`);
   }
   return { role, content: checkText(message.content, `${at}.content`) };
 }
 
 /** Turns alternate, from a user's to an assistant's, and are as many as the template defines. */
-function checkTurns(messages: readonly Message[], { name, multiTurn }: Profile): void {
+function checkTurns(messages: readonly Message[], profile: string, { multiTurn }: CardTemplate): void {
   for (const [i, { role }] of messages.entries()) {
     const expected = i % 2 === 0 ? "user" : "assistant";
     if (role === "system") {
-      throw template(
-        `messages[${i}] is a system turn, which the template of profile ${name} has no place for. ` +
+      throw refusal(
+        `messages[${i}] is a system turn, which the template of profile ${profile} has no place for. ` +
           "Put its text into the first user turn, or score the exact text as a string.",
       );
     }
     if (role !== expected) {
-      throw template(
-        `messages[${i}] is of role "${role}" where the template of profile ${name} takes "${expected}". ` +
+      throw refusal(
+        `messages[${i}] is of role "${role}" where the template of profile ${profile} takes "${expected}". ` +
           "Turns alternate and start with the user; join neighbouring turns of one role.",
       );
     }
     if (!multiTurn && i >= 2) {
-      throw template(
-        `messages[${i}] is one turn too many: the card of profile ${name} defines one user turn and one assistant ` +
+      throw refusal(
+        `messages[${i}] is one turn too many: the card of profile ${profile} defines one user turn and one assistant ` +
           "turn. Put the earlier turns into the user turn, or score the exact text as a string.",
       );
     }
   }
-  if (messages.length % 2 !== 0 || messages.length === 0) {
-    throw template(
-      `The conversation ends ${messages.length === 0 ? "before it starts" : `with a user turn, messages[${messages.length - 1}]`}. ` +
-        "Its last turn must be the assistant's: the answer to score.",
-    );
-  }
+  checkEnd(messages);
+}
+
+/** The answer to score comes last. */
+function checkEnd(messages: readonly Message[]): void {
+  const last = messages.at(-1);
+  if (last?.role === "assistant") return;
+  const end = last ? `with a ${last.role} turn, messages[${messages.length - 1}]` : "before it starts";
+  throw refusal(`The conversation ends ${end}. Its last turn must be the assistant's: the answer to score.`);
 }
 
 /** Refuses keys that nothing reads: a typo must not pass for an option left out. */
@@ -112,6 +160,6 @@ function argument(message: string): ScoreheadError {
   return new ScoreheadError("ERR_ARGUMENT", `${message}.`);
 }
 
-function template(message: string): ScoreheadError {
+function refusal(message: string): ScoreheadError {
   return new ScoreheadError("ERR_TEMPLATE", message);
 }

@@ -110,6 +110,10 @@ export interface QuantizeOptions {
   readonly output: string;
   /** A `llama_ftype`. */
   readonly fileType: number;
+  /** Regular expressions for names of tensors; the first that is found in a name decides. */
+  readonly tensorPatterns: readonly string[];
+  /** A `ggml_type` for each of them. */
+  readonly tensorTypes: Int32Array;
   readonly threads: number;
 }
 

@@ -7,6 +7,12 @@ import { nativeError, openRuntime } from "./open.ts";
 export const QUANTIZED_TYPES = { q8_0: 7, q6_k: 18, q5_k_m: 17, q4_k_m: 15, q4_0: 2 } as const;
 export type QuantizedType = keyof typeof QUANTIZED_TYPES;
 
+/** A tensor and its `ggml_type`. */
+export interface TensorOverride {
+  readonly name: string;
+  readonly type: number;
+}
+
 export function isQuantizedType(type: unknown): type is QuantizedType {
   return typeof type === "string" && Object.hasOwn(QUANTIZED_TYPES, type);
 }
@@ -14,6 +20,7 @@ export function isQuantizedType(type: unknown): type is QuantizedType {
 /**
  * Quantises the matrices of a GGUF file; unknown keys, the score head among them, are kept. Memory use is one slab of
  * a tensor; the input is mapped.
+ * @param overrides tensors that get another type than llama.cpp's mix gives them
  * @param onProgress tensors done and in all
  * @throws ERR_QUANTIZE, ERR_RUNTIME
  */
@@ -21,6 +28,7 @@ export async function quantizeFile(
   input: string,
   output: string,
   type: QuantizedType,
+  overrides: readonly TensorOverride[],
   onProgress: ((done: number, total: number) => void) | undefined,
 ): Promise<void> {
   const { addon } = openRuntime();
@@ -29,7 +37,14 @@ export async function quantizeFile(
     if (counter) onProgress?.(Number(counter[1]), Number(counter[2]));
   });
   try {
-    await addon.quantize({ input, output, fileType: QUANTIZED_TYPES[type], threads: availableParallelism() });
+    await addon.quantize({
+      input,
+      output,
+      fileType: QUANTIZED_TYPES[type],
+      tensorPatterns: overrides.map(({ name }) => `^${name.replace(/[^a-z0-9_]/gi, "\\$&")}$`),
+      tensorTypes: Int32Array.from(overrides, (override) => override.type),
+      threads: availableParallelism(),
+    });
   } catch (error) {
     throw nativeError(error);
   } finally {

@@ -26,6 +26,8 @@ const SPACE_MARK = "▁";
  * @param encodePiece the sub-word model; takes spaces as " " or "▁"
  * @param options.appendEos ends the sequence with the EOS id: after a `</s>` written in the text too, but not a
  *   second time where the tokenizer adds one itself
+ * @param options.mayHoldEnds the text is a rendered chat template: a BOS that it begins with, and an EOS that it ends
+ *   with, are not added by the tokenizer a second time
  * @returns the ids in text order, at least one
  * @throws ERR_TEXT for a lone surrogate; ERR_TOKENIZER where BOS or EOS is to be added and the tokenizer has none;
  *   ERR_ARGUMENT for an empty text where the tokenizer adds nothing
@@ -34,14 +36,16 @@ export function encodeText(
   text: string,
   rules: TokenizerRules,
   encodePiece: EncodePiece,
-  { appendEos }: { readonly appendEos: boolean },
+  { appendEos, mayHoldEnds = false }: { readonly appendEos: boolean; readonly mayHoldEnds?: boolean },
 ): Int32Array {
   checkUnicode(text);
   const parts: ArrayLike<number>[] = [];
-  if (rules.addBos) parts.push([required(rules.bosId, "BOS", "add_bos_token")]);
   encodeBody(text, rules, encodePiece, parts);
-  if (rules.addEos) parts.push([required(rules.eosId, "EOS", "add_eos_token")]);
-  else if (appendEos) parts.push([required(rules.eosId, "EOS", "appendEos")]);
+  const bos = rules.addBos ? required(rules.bosId, "BOS", "add_bos_token") : null;
+  if (bos !== null && !(mayHoldEnds && parts.find(({ length }) => length > 0)?.[0] === bos)) parts.unshift([bos]);
+  const eos = rules.addEos ? required(rules.eosId, "EOS", "add_eos_token") : null;
+  if (eos !== null && !(mayHoldEnds && lastOf(parts) === eos)) parts.push([eos]);
+  else if (eos === null && appendEos) parts.push([required(rules.eosId, "EOS", "appendEos")]);
   const ids = concatenate(parts);
   if (ids.length === 0) {
     throw new ScoreheadError(
@@ -117,6 +121,11 @@ function required(id: number | null, what: "BOS" | "EOS", asker: string): number
     `${asker} asks for ${what === "BOS" ? "a BOS token at the start" : "an EOS token at the end"} of the text, but ` +
       `this model's tokenizer has no ${what} token.`,
   );
+}
+
+function lastOf(parts: readonly ArrayLike<number>[]): number | undefined {
+  const part = parts.findLast(({ length }) => length > 0);
+  return part?.[part.length - 1];
 }
 
 function concatenate(parts: readonly ArrayLike<number>[]): Int32Array {

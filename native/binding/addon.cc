@@ -221,9 +221,14 @@ Napi::Value quantize_(const Napi::CallbackInfo& info) {
   const Napi::Object options = object_at(info, 0);
   const std::string input = get_string(options, "input"), output = get_string(options, "output");
   const int32_t file_type = get_int(options, "fileType"), threads = get_size(options, "threads");
+  const std::vector<std::string> patterns = get_strings(options, "tensorPatterns");
+  const std::vector<int32_t> types = get_ints(options, "tensorTypes");
+  if (patterns.size() != types.size()) throw coded_error(info.Env(), "ERR_INTERNAL", "Every tensor pattern has a type.");
+  std::vector<TensorOverride> overrides;
+  for (size_t i = 0; i < types.size(); i++) overrides.push_back({patterns[i], types[i]});
   Environment& environment = Environment::of(info.Env());
   return environment.run(info.Env(), environment.new_session(), [=]() -> Settle {
-    quantize(input, output, file_type, threads);
+    quantize(input, output, file_type, threads, overrides);
     return [](Napi::Env env, const auto&) -> Napi::Value { return env.Undefined(); };
   });
 }

@@ -250,13 +250,19 @@ BatchResult Engine::decode(const Batch& batch) {
   return result;
 }
 
-void quantize(const std::string& input, const std::string& output, int32_t file_type, int32_t threads) {
+void quantize(const std::string& input, const std::string& output, int32_t file_type, int32_t threads,
+              const std::vector<TensorOverride>& overrides) {
   const LlamaApi& api = llama();
   llama_model_quantize_params params = api.llama_model_quantize_default_params();
   params.ftype = static_cast<enum llama_ftype>(file_type);
   params.nthread = threads;
   // The default of 8 GiB would hold a whole tensor and its F32 copy.
   params.max_buf_size = size_t(64) << 20;
+  std::vector<llama_model_tensor_override> types;
+  for (const TensorOverride& override : overrides)
+    types.push_back({override.pattern.c_str(), static_cast<enum ggml_type>(override.type)});
+  types.push_back({nullptr, GGML_TYPE_COUNT});  // ends the list
+  if (!overrides.empty()) params.tt_overrides = types.data();
   const LogCapture log;
   if (api.llama_model_quantize(input.c_str(), output.c_str(), &params) != 0)
     throw Error("ERR_QUANTIZE", with_log("llama.cpp cannot quantise " + input + ".", log));

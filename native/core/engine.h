@@ -88,8 +88,16 @@ class Engine {
   GraphObserver observer_;
 };
 
+// A regular expression for names of tensors, and the ggml_type that those get.
+struct TensorOverride {
+  std::string pattern;
+  int32_t type;
+};
+
 // Quantises a GGUF file with llama.cpp's own quantiser; unknown keys, the head among them, are kept.
-// `file_type` is a llama_ftype. Throws ERR_QUANTIZE.
-void quantize(const std::string& input, const std::string& output, int32_t file_type, int32_t threads);
+// `file_type` is a llama_ftype; the first override that is found in a tensor's name goes before its mix. Throws
+// ERR_QUANTIZE.
+void quantize(const std::string& input, const std::string& output, int32_t file_type, int32_t threads,
+              const std::vector<TensorOverride>& overrides);
 
 }  // namespace scorehead

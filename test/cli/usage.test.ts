@@ -60,7 +60,7 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], message:
   ["convert without output", ["convert", "dir"], "convert needs -o"],
   ["convert onto a directory", ["convert", "dir", "-o", "."], "is a directory"],
   ["an unknown type", ["convert", "dir", "-o", "a.gguf", "--type", "q9"], "Allowed choices are auto, f32"],
-  ["quantize without type", ["quantize", "a.gguf", "-o", "b.gguf"], "required option '--type <type>'"],
+  ["quantize without type", ["quantize", "a.gguf", "-o", "b.gguf"], "needs -o <file> and --type"],
   ["quantize to an unquantised type", ["quantize", "a.gguf", "-o", "b.gguf", "--type", "f16"], "Allowed choices are"],
   ["an unknown GPU kind", ["build-runtime", "--gpu", "opengl"], "Allowed choices are cuda, metal, vulkan, none"],
 ];

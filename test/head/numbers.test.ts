@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { scoreMeaning } from "../../lib/head/meaning.ts";
 import { normalizeScores } from "../../lib/head/normalize.ts";
-import { readIndex } from "../../lib/head/read-position.ts";
+import { isReadPosition, readIndex } from "../../lib/head/read-position.ts";
 
 describe("readIndex", () => {
   const P = 9;
@@ -23,6 +23,36 @@ describe("readIndex", () => {
     expect(readIndex(tokens, "last-token", P)).toBe(last);
     expect(readIndex(tokens, "hf", P)).toBe(hf);
     expect(readIndex(tokens, "before-first-pad", P)).toBe(beforeFirstPad);
+  });
+
+  it("of token:<id> is the last of that token, whatever the padding", () => {
+    expect(readIndex(Int32Array.of(1, 7, 5, 7, P), "token:7", P)).toBe(3);
+    expect(readIndex(Int32Array.of(7), "token:7", 7)).toBe(0);
+    expect(() => readIndex(Int32Array.of(1, 5), "token:7", P)).toThrow(
+      expect.objectContaining({ code: "ERR_ARGUMENT", message: expect.stringContaining("the last token 7") }),
+    );
+  });
+
+  it("takes a pad token that is also EOS for padding in the text, as transformers does", () => {
+    const EOS = 2;
+    const twoTurns = Int32Array.of(1, 5, EOS, 6, 8, EOS);
+    expect(readIndex(twoTurns, "hf", EOS)).toBe(4);
+    expect(readIndex(twoTurns, "before-first-pad", EOS)).toBe(1);
+    expect(readIndex(twoTurns, "last-token", EOS)).toBe(5);
+  });
+
+  it.each([
+    ["token:0", true],
+    ["token:92527", true],
+    ["hf", true],
+    ["token:", false],
+    ["token:-1", false],
+    ["token:1.5", false],
+    ["token:1e3", false],
+    ["first", false],
+    [7, false],
+  ])("%j as a word for it: %s", (word, isOne) => {
+    expect(isReadPosition(word)).toBe(isOne);
   });
 
   it("is the last token where the model has no pad token", () => {

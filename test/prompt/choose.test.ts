@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type ErrorCode, isScoreheadError } from "../../lib/errors.ts";
 import { chooseProfile } from "../../lib/prompt/choose.ts";
 
-const ALL = "beaver-reward, beaver-cost, starling, dpa";
+const ALL = "beaver-reward, beaver-cost, starling, dpa, ";
 
 /** An error of `code` whose message has all of `parts`. */
 function refusal(code: string, ...parts: readonly string[]): unknown {
@@ -32,6 +32,22 @@ describe("by repository or directory name", () => {
     ["RLHFlow/RewardModel-Mistral-7B-for-DPA-v1", "dpa"],
     ["dpa", "dpa"],
     ["my_dpa.v2", "dpa"],
+    ["Skywork/Skywork-Reward-Llama-3.1-8B", "skywork"],
+    ["Skywork/Skywork-Reward-Llama-3.1-8B-v0.2", "skywork"],
+    ["Skywork/Skywork-Reward-Gemma-2-27B-v0.2", "skywork"],
+    ["Skywork/Skywork-Reward-V2-Llama-3.1-8B-40M", "skywork-v2"],
+    ["Skywork/Skywork-Reward-V2-Qwen3-0.6B", "skywork-v2"],
+    ["sfairXC/FsfairX-LLaMA3-RM-v0.1", "fsfairx"],
+    ["NCSOFT/Llama-3-OffsetBias-RM-8B", "fsfairx"],
+    ["weqweasdas/RM-Mistral-7B", "rm-mistral"],
+    ["allenai/Llama-3.1-Tulu-3-8B-RM", "tulu"],
+    ["allenai/Llama-3.1-Tulu-3-70B-SFT-RM-RB2", "tulu"],
+    ["allenai/Llama-3.1-8B-Instruct-RM-RB2", "tulu"],
+    ["allenai/Llama-3.1-8B-Base-RM-RB2", "tulu"],
+    ["openbmb/UltraRM-13b", "ultrarm"],
+    ["openbmb/Eurus-RM-7b", "eurus"],
+    ["internlm/internlm2-1_8b-reward", "internlm2"],
+    ["internlm/internlm2-20b-reward", "internlm2"],
   ])("%s is %s", (repository, name) => {
     const choice = chooseProfile({ repository });
     expect(choice.profile.name).toBe(name);
@@ -48,6 +64,10 @@ describe("by repository or directory name", () => {
     "berkeley-nest/Starling-LM-7B-alpha",
     "berkeley-nest/Starling-RM-34B",
     "starlings",
+    "Skywork/Skywork-Critic-Llama-3.1-8B",
+    "openbmb/Eurus-7b-kto",
+    "internlm/internlm2-chat-7b",
+    "allenai/Llama-3.1-Tulu-3-8B",
     "/home/dpa/starling/model",
     "",
   ])("%j is none of them", (repository) => {
@@ -104,14 +124,28 @@ describe("by architecture", () => {
     );
   });
 
-  it.each(["GPTRewardModel", "LlamaForCausalLM", "LlamaForSequenceClassification", undefined])(
-    "%s names no family",
-    (architecture) => {
-      expect(() => chooseProfile({ repository: "my-model", architecture })).toThrow(
-        refusal("ERR_UNSUPPORTED", "my-model", ALL),
-      );
-    },
-  );
+  it.each([
+    ["EurusRewardModel", "eurus", 0],
+    ["LlamaRewardModel", "ultrarm", 1],
+    ["InternLM2ForRewardModel", "internlm2", 1],
+    ["LlamaForSequenceClassification", "custom", 1],
+    ["Qwen3ForSequenceClassification", "custom", 1],
+  ])("%s is %s, with %i warnings", (architecture, name, warnings) => {
+    const choice = chooseProfile({ repository: "my-model", architecture });
+    expect(choice.profile.name).toBe(name);
+    expect(choice.warnings).toHaveLength(warnings);
+    for (const warning of choice.warnings) expect(warning).toContain("--profile");
+  });
+
+  it.each(["Qwen2ForScore", "MistralForScore"])("%s is safe-rlhf's on another backbone", (architecture) => {
+    expect(chooseProfile({ architecture, scoreType: "cost" }).profile.name).toBe("beaver-cost");
+  });
+
+  it.each(["GPTRewardModel", "LlamaForCausalLM", "BertModel", undefined])("%s names no family", (architecture) => {
+    expect(() => chooseProfile({ repository: "my-model", architecture })).toThrow(
+      refusal("ERR_UNSUPPORTED", "my-model", ALL),
+    );
+  });
 });
 
 describe("a name against the architecture", () => {

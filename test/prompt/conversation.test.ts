@@ -1,12 +1,18 @@
 /** What a conversation may look like, and how each wrong one is refused. */
 import { describe, expect, it } from "vitest";
+import { ChatTemplate } from "../../lib/prompt/chat-template.ts";
 import { renderConversation } from "../../lib/prompt/conversation.ts";
 import { findProfile } from "../../lib/prompt/profiles.ts";
 import type { ConversationInput, Profile } from "../../lib/prompt/types.ts";
+import { TOKENS } from "../fixtures/chat-templates.ts";
 
-function render(input: unknown, name = "beaver-cost"): string {
+function render(input: unknown, name = "beaver-cost", chatTemplate: string | null = null): string {
   const profile = findProfile(name) as Profile;
-  return renderConversation(input as ConversationInput, profile, { bos: "<s>", eos: "</s>" });
+  return renderConversation(input as ConversationInput, profile, {
+    tokens: TOKENS,
+    chatTemplate: chatTemplate === null ? null : new ChatTemplate(chatTemplate),
+    now: new Date(),
+  }).text;
 }
 
 function refusal(code: string, ...texts: readonly string[]): unknown {
@@ -37,7 +43,7 @@ describe("wrong types and keys", () => {
     [{ messages: [user, { role: "assistant" }] }, "messages[1].content must be a string, not undefined"],
     [
       { messages: [{ role: "human", content: "q" }, assistant] },
-      'messages[0].role must be "user" or "assistant", not "human"',
+      'messages[0].role must be "system", "user" or "assistant", not "human"',
     ],
   ])("%j is an argument error", (input, message) => {
     expect(() => render(input)).toThrow(refusal("ERR_ARGUMENT", message));
@@ -78,6 +84,34 @@ describe("turns that do not fit a template", () => {
     expect(render({ messages }, name)).toBe(render({ prompt: "q", response: "a" }, name));
     expect(() => render({ messages: [...messages, user, assistant] }, name)).toThrow(
       refusal("ERR_TEMPLATE", `messages[2] is one turn too many: the card of profile ${name}`),
+    );
+  });
+});
+
+describe("a chat template", () => {
+  const plain = "{% for m in messages %}{{ m.role ~ ':' ~ m.content ~ ';' }}{% endfor %}";
+
+  it("takes the turns that it defines", () => {
+    expect(render({ messages: [system, user, user, assistant] }, "custom", plain)).toBe(
+      "system:s;user:q;user:q;assistant:a;",
+    );
+    expect(render({ prompt: "p", response: "r" }, "custom", plain)).toBe("user:p;assistant:r;");
+  });
+
+  it.each([
+    [[user], "ends with a user turn, messages[0]"],
+    [[user, assistant, system], "ends with a system turn, messages[2]"],
+    [[], "ends before it starts"],
+  ])("does not take %j, which has no answer at its end", (messages, message) => {
+    expect(() => render({ messages }, "custom", plain)).toThrow(refusal("ERR_TEMPLATE", message));
+  });
+
+  it("that a model lacks is an error with the remedy", () => {
+    expect(() => render({ messages: [user, assistant] }, "custom")).toThrow(
+      refusal(
+        "ERR_TEMPLATE",
+        "The model has no chat template, by which profile custom renders conversations. Pass the",
+      ),
     );
   });
 });

@@ -1,10 +1,12 @@
 /** The profiles' templates, against strings typed from the cards and from safe-rlhf's format_prompt. */
 import { describe, expect, it } from "vitest";
+import { ChatTemplate } from "../../lib/prompt/chat-template.ts";
 import { renderConversation } from "../../lib/prompt/conversation.ts";
-import { findProfile, PROFILE_NAMES, PROFILES } from "../../lib/prompt/profiles.ts";
+import { findProfile, PROFILE_NAMES, PROFILES, scoreType } from "../../lib/prompt/profiles.ts";
 import type { ConversationInput, Profile } from "../../lib/prompt/types.ts";
+import { TEMPLATES, TOKENS } from "../fixtures/chat-templates.ts";
 
-const TOKENS = { bos: "<s>", eos: "</s>" };
+const PUBLISHED = ["beaver-reward", "beaver-cost", "starling", "dpa"];
 
 function profile(name: string): Profile {
   const found = findProfile(name);
@@ -13,7 +15,13 @@ function profile(name: string): Profile {
 }
 
 function render(name: string, input: ConversationInput): string {
-  return renderConversation(input, profile(name), TOKENS);
+  return renderConversation(input, profile(name), { tokens: TOKENS, chatTemplate: null, now: new Date() }).text;
+}
+
+/** By a chat template of test/fixtures, under the family's own special tokens. */
+function renderBy(name: string, template: string, input: ConversationInput, bos: string, eos: string) {
+  const chatTemplate = new ChatTemplate(TEMPLATES[template] as string);
+  return renderConversation(input, profile(name), { tokens: { ...TOKENS, bos, eos }, chatTemplate, now: new Date() });
 }
 
 describe("templates", () => {
@@ -50,19 +58,116 @@ describe("templates", () => {
     );
   });
 
-  it.each(["beaver-reward", "starling", "dpa"])("%s takes texts as they are", (name) => {
+  it("ultrarm renders the card's ultrarm_template", () => {
+    expect(
+      render("ultrarm", { prompt: "Sural relates to which part of the body?", response: "The sural region is" }),
+    ).toBe("Human: Sural relates to which part of the body?\n\nAssistant: The sural region is");
+  });
+
+  it("eurus renders the card's example, its backslash included", () => {
+    expect(
+      render("eurus", { prompt: "Sural relates to which part of the body?", response: "The sural region is" }),
+    ).toBe("[INST] Sural relates to which part of the body? [\\INST] The sural region is");
+  });
+
+  it.each(["beaver-reward", "starling", "dpa", "ultrarm", "eurus"])("%s takes texts as they are", (name) => {
     const [before, between] = render(name, { prompt: " $& \n</s>", response: "" }).split(" $& \n</s>");
     const [plainBefore, plainBetween] = render(name, { prompt: "Q", response: "" }).split(/Q/);
     expect([before, between]).toEqual([plainBefore, plainBetween]);
   });
 });
 
+describe("families that render by the checkpoint's own chat template", () => {
+  const question = { prompt: " Hello?", response: "Hi <bos>there. " };
+
+  it("skywork leaves BOS to the tokenizer", () => {
+    const published = renderBy("skywork", "meta-llama-Llama-3.1-8B-Instruct", question, "<bos>", "<eos>");
+    expect(published).toEqual({
+      text:
+        "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n" +
+        "Today Date: 26 Jul 2024\n\n<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHello?<|eot_id|>" +
+        "<|start_header_id|>assistant<|end_header_id|>\n\nHi <bos>there.<|eot_id|>",
+      mayHoldEnds: false,
+    });
+    expect(renderBy("skywork", "google-gemma-2-2b-it", question, "<bos>", "<eos>").text).toBe(
+      "<start_of_turn>user\nHello?<end_of_turn>\n<start_of_turn>model\nHi <bos>there.<end_of_turn>\n",
+    );
+  });
+
+  it("skywork-v2 cuts the BOS that the text begins with, where there is one", () => {
+    expect(renderBy("skywork-v2", "Qwen-Qwen3-0.6B", question, "", "<|im_end|>")).toEqual({
+      text: "<|im_start|>user\n Hello?<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\nHi <bos>there. <|im_end|>\n",
+      mayHoldEnds: false,
+    });
+    expect(renderBy("skywork-v2", "llama-3", question, "<bos>", "").text).toMatch(/^<\|start_header_id\|>user/);
+  });
+
+  it("fsfairx removes every BOS, those in the messages too", () => {
+    expect(renderBy("fsfairx", "llama-3", question, "<bos>", "<eos>")).toEqual({
+      text:
+        "<|start_header_id|>user<|end_header_id|>\n\nHello?<|eot_id|>" +
+        "<|start_header_id|>assistant<|end_header_id|>\n\nHi there.<|eot_id|>",
+      mayHoldEnds: false,
+    });
+  });
+
+  it("rm-mistral does so too, and ends with EOS", () => {
+    expect(renderBy("rm-mistral", "mistral-instruct", question, "<bos>", "</s>")).toEqual({
+      text: "[INST]  Hello? [/INST]Hi there. </s>",
+      mayHoldEnds: false,
+    });
+  });
+
+  it("tulu ends with EOS, and the tokenizer adds the BOS that the template does not write", () => {
+    expect(renderBy("tulu", "tulu", question, "<|begin_of_text|>", "<|end_of_text|>")).toEqual({
+      text: "<|user|>\n Hello?\n<|assistant|>\nHi <bos>there. <|end_of_text|>",
+      mayHoldEnds: true,
+    });
+  });
+
+  it("internlm2 renders ChatML after its BOS", () => {
+    const chat = { prompt: "Hello! What's your name?", response: "I have no idea." };
+    expect(renderBy("internlm2", "internlm2", chat, "<s>", "</s>")).toEqual({
+      text: "<s><|im_start|>user\nHello! What's your name?<|im_end|>\n<|im_start|>assistant\nI have no idea.<|im_end|>\n",
+      mayHoldEnds: true,
+    });
+  });
+
+  it("custom is what apply_chat_template gives", () => {
+    expect(renderBy("custom", "zephyr", question, "<s>", "</s>")).toEqual({
+      text: "<|user|>\n Hello?</s>\n<|assistant|>\nHi <bos>there. </s>\n",
+      mayHoldEnds: true,
+    });
+  });
+});
+
 describe("profiles as data", () => {
-  it("are the four of the design", () => {
-    expect(PROFILE_NAMES).toBe("beaver-reward, beaver-cost, starling, dpa");
-    expect(PROFILES.map(({ type }) => type)).toEqual(["reward", "cost", "reward", "attributes"]);
-    expect(PROFILES.map(({ read }) => read)).toEqual(["last-token", "last-token", "card", "hf"]);
-    expect(PROFILES.map(({ maxLength }) => maxLength)).toEqual([null, null, 2048, null]);
+  it("are the published four and their relatives", () => {
+    expect(PROFILE_NAMES).toBe(
+      "beaver-reward, beaver-cost, starling, dpa, ultrarm, eurus, skywork, skywork-v2, fsfairx, rm-mistral, tulu, " +
+        "internlm2, custom",
+    );
+    const published = PUBLISHED.map(profile);
+    expect(published.map(({ type }) => type)).toEqual(["reward", "cost", "reward", "attributes"]);
+    expect(published.map(({ read }) => read)).toEqual(["last-token", "last-token", "card", "hf"]);
+    expect(published.map(({ maxLength }) => maxLength)).toEqual([null, null, 2048, null]);
+  });
+
+  it("of the relatives are rewards, read by their own class's rule", () => {
+    const relatives = PROFILES.filter(({ name }) => !PUBLISHED.includes(name));
+    expect(relatives.map(({ name, read, maxLength }) => [name, read, maxLength])).toEqual([
+      ["ultrarm", "last-token", null],
+      ["eurus", "last-token", null],
+      ["skywork", "hf", null],
+      ["skywork-v2", "hf", 16_384],
+      ["fsfairx", "hf", null],
+      ["rm-mistral", "hf", null],
+      ["tulu", "hf", null],
+      ["internlm2", "token:92527", null],
+      ["custom", "hf", null],
+    ]);
+    expect(relatives.map((relative) => scoreType(relative, 1))).toEqual(relatives.map(() => "reward"));
+    expect(relatives.map((relative) => scoreType(relative, 3)).at(-1)).toBe("attributes");
   });
 
   it("cut only starling's texts without being asked, from the left", () => {

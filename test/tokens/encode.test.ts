@@ -79,6 +79,21 @@ describe("what is put around a text", () => {
     expect(encode("<s>").slice(0, 2)).toEqual([1, 1]);
   });
 
+  it("adds no end a second time to a rendered chat template", () => {
+    const render = (text: string, rules: TokenizerRules, appendEos = false): number[] => [
+      ...encodeText(text, rules, encodePiece, { appendEos, mayHoldEnds: true }),
+    ];
+    const both = { ...PLAIN, addEos: true };
+    const [, a] = encode("a");
+    expect(render("<s>a</s>", both)).toEqual([1, a, 2]);
+    expect(render("a", both)).toEqual([1, a, 2]);
+    expect(render("<s>", PLAIN)).toEqual([1]);
+    expect(render("", PLAIN)).toEqual([1]);
+    expect(render("a", { ...PLAIN, addBos: false })).toEqual([a]);
+    expect(render("<s>a</s>", PLAIN, true)).toEqual([1, a, 2, 2]); // asked for, as in a text
+    expect(render("<s><s>a", PLAIN)).toEqual([1, 1, a]); // the template's own
+  });
+
   it("refuses to add tokens that the tokenizer does not have", () => {
     const code = "ERR_TOKENIZER";
     expect(() => encode("a", { ...PLAIN, bosId: null })).toThrow(expect.objectContaining({ code }));
