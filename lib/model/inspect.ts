@@ -88,7 +88,7 @@ async function inspectGguf(path: string): Promise<InspectReport> {
     path,
     kind: "gguf",
     problems,
-    warnings: unknownProfile(facts.head),
+    warnings: profileWarnings(facts.head, file),
     layout: null,
     fileType: fileType(file),
     ...tensorFacts(file.tensors.map(({ dims, byteLength, typeName }) => ({ shape: dims, byteLength, type: typeName }))),
@@ -174,11 +174,14 @@ function tokenizerReport({ addedTokens, ...facts }: TokenizerRules): TokenizerRe
   return { ...facts, addedTokens: addedTokens.map(({ content }) => content) };
 }
 
-function unknownProfile(head: HeadReport | null): string[] {
-  if (head === null || findProfile(head.profile)) return [];
-  return [
-    `The profile ${head.profile} is not one that this version knows: only exact texts and token ids can be scored.`,
-  ];
+/** Where conversations cannot be scored. */
+function profileWarnings(head: HeadReport | null, { metadata }: GgufFile): string[] {
+  if (head === null) return [];
+  const profile = findProfile(head.profile);
+  const only = "only exact texts and token ids can be scored.";
+  if (!profile) return [`The profile ${head.profile} is not one that this version knows: ${only}`];
+  if (profile.template.kind === "card" || metadata.has("tokenizer.chat_template")) return [];
+  return [`The file has no chat template, by which profile ${profile.name} renders conversations: ${only}`];
 }
 
 /** llama_ftype, as `--type` calls it. */

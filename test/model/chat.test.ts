@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { convert, ScoreModel } from "../../lib/index.ts";
+import { convert, inspect, ScoreModel } from "../../lib/index.ts";
 import { fixtureCase } from "../fixtures/cases.ts";
 import { writeFixture } from "../fixtures/checkpoints.ts";
 import { loadGolden } from "../fixtures/golden.ts";
@@ -147,6 +147,11 @@ describe("read positions", () => {
 });
 
 describe("a model without a chat template", () => {
+  it("is described as one that takes exact texts and ids", async () => {
+    expect((await inspect(path("bare.gguf"))).warnings).toEqual([expect.stringContaining("has no chat template")]);
+    expect((await inspect(path("own.gguf"))).warnings).toEqual([]);
+  });
+
   it("scores exact texts and ids, and says what it cannot", async () => {
     const { lengths } = await model("bare").score(["hello", { tokenIds: [1, 2] }]);
     expect(lengths[1]).toBe(2);
