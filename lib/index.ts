@@ -13,11 +13,11 @@ export {
 export { ERROR_CODES, type ErrorCode, type Fault, isScoreheadError, ScoreheadError } from "./errors.ts";
 export { scoreMeaning } from "./head/meaning.ts";
 export type { ScoreModelOutput, Tensor } from "./head/output.ts";
-export { READ_POSITIONS, type ReadPosition, type ScoreType, type TruncationSide } from "./head/types.ts";
+export { type HeadReport, headReport } from "./head/report.ts";
+export { type HeadKind, READ_POSITIONS, type ReadPosition, type ScoreType, type TruncationSide } from "./head/types.ts";
 export { type DoctorModel, type DoctorReport, doctor } from "./model/doctor.ts";
 export type { ModelInfo } from "./model/engine.ts";
 export {
-  type HeadReport,
   type InspectOptions,
   type InspectReport,
   inspect,

@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { type HeadReport, type InspectReport, inspect, type TokenizerReport } from "../index.ts";
 import { given } from "./arguments.ts";
 import { EXIT, say } from "./exit.ts";
-import { type Fact, factLines, formatBytes, formatCount } from "./format.ts";
+import { type Fact, factLines, formatBytes, formatCount, headWords } from "./format.ts";
 import { addTokenizerOption } from "./model-options.ts";
 import { writeLines } from "./stdout.ts";
 
@@ -65,7 +65,7 @@ function headFacts(head: HeadReport | null): Fact[] {
   const { repository, revision } = head.source;
   return [
     ["profile", head.profile],
-    ["head", `${head.outputs} x ${head.hiddenSize}${head.bias ? " with bias" : ""}, ${head.type}`],
+    ["head", `${headWords(head)}, ${head.type}`],
     ["labels", head.labels.join(", ")],
     ["read", head.read],
     ["normaliser", head.normalizer ?? "none"],

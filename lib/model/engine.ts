@@ -4,11 +4,11 @@ import { ScoreheadError } from "../errors.ts";
 import { type Backbone, readBackbone } from "../gguf/backbone.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { headFromMetadata } from "../head/metadata.ts";
-import { defaultLabels, validateHead } from "../head/spec.ts";
-import type { HeadSpec, ScoreType } from "../head/types.ts";
+import { defaultLabels, loadedHead, validateHead } from "../head/spec.ts";
+import type { HeadKind, HeadSpec, LoadedHead, Network, ScoreType } from "../head/types.ts";
 import { findProfile, PROFILE_NAMES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
-import type { ModelHandle, NativeAddon } from "../runtime/contract.ts";
+import type { ModelHandle, NativeAddon, NativeNetwork } from "../runtime/contract.ts";
 import { type DeviceSelection, nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
@@ -22,7 +22,7 @@ export interface Engine {
   readonly handle: ModelHandle;
   readonly scheduler: Scheduler;
   readonly collector: Collector;
-  readonly spec: HeadSpec;
+  readonly spec: LoadedHead;
   /** null: the file names a profile that this version does not know, so it has no template. */
   readonly profile: Profile | null;
   readonly rules: TokenizerRules;
@@ -38,6 +38,8 @@ export interface ModelInfo {
   readonly path: string;
   readonly profile: string;
   readonly type: ScoreType;
+  /** `gated`: the first output is the score, and the others are the rewards that it is mixed from. */
+  readonly kind: HeadKind;
   readonly labels: readonly string[];
   readonly architecture: string;
   readonly hiddenSize: number;
@@ -52,14 +54,15 @@ export interface ModelInfo {
 
 /** Opens a checked GGUF file. @throws as `ScoreModel.load` */
 export async function openEngine(file: GgufFile, options: LoadOptions): Promise<Engine> {
-  const spec = headFor(file, options.profile);
+  const head = headFor(file, options.profile);
   const backbone = readBackbone(file);
-  validateHead(spec, backbone);
+  validateHead(head, backbone);
+  const spec = loadedHead(head);
   const rules = tokenizerRules(file.metadata);
   const { addon } = openRuntime();
   const selection = selectDevices(options.device ?? "auto");
   const sizing = chooseSizes(backbone, spec.maxLength, selection, options);
-  const opened = await openModel(addon, file.path, spec, selection, sizing, options);
+  const opened = await openModel(addon, file.path, head, selection, sizing, options);
   const collector = new Collector(spec);
   const limits = { ...sizing, contextTokens: opened.contextTokens };
   const decode: Decode = (batch) =>
@@ -83,7 +86,7 @@ export async function openEngine(file: GgufFile, options: LoadOptions): Promise<
 async function openModel(
   addon: NativeAddon,
   path: string,
-  spec: HeadSpec,
+  head: HeadSpec,
   { devices }: DeviceSelection,
   sizing: Sizing,
   { mainGpu, tensorSplit }: LoadOptions,
@@ -110,27 +113,31 @@ async function openModel(
       maxOutputs: sizing.maxOutputs,
       threads: sizing.threads,
       kvF32: sizing.kv === "f32",
-      headWeight: spec.weight,
-      headBias: spec.bias ?? new Float32Array(0),
-      headOutputs: spec.outputs,
-      headHiddenSize: spec.hiddenSize,
+      head: nativeNetwork(head.network),
+      gate: nativeNetwork(head.gate?.network ?? null),
     });
   } catch (error) {
     throw nativeError(error);
   }
 }
 
+/** A network as the addon takes it; null: without layers. */
+export function nativeNetwork(network: Network | null): NativeNetwork {
+  const layers = network?.layers.map((layer) => ({ ...layer, bias: layer.bias ?? new Float32Array(0) })) ?? [];
+  return { layers, activation: network?.activation ?? "relu" };
+}
+
 function modelInfo(
   { path }: GgufFile,
-  spec: HeadSpec,
+  spec: LoadedHead,
   { architecture }: Backbone,
-  { kind, devices }: DeviceSelection,
+  selection: DeviceSelection,
   { contextTokens, threads }: Sizing,
 ): ModelInfo {
-  const names = devices.map(({ description }) => description).join(", ");
-  const { profile, type, labels, hiddenSize, maxLength } = spec;
-  const device = names ? `${kind} (${names})` : kind;
-  return { path, profile, type, labels, architecture, hiddenSize, maxLength, contextTokens, device, threads };
+  const names = selection.devices.map(({ description }) => description).join(", ");
+  const { profile, type, kind, labels, hiddenSize, maxLength } = spec;
+  const device = names ? `${selection.kind} (${names})` : selection.kind;
+  return { path, profile, type, kind, labels, architecture, hiddenSize, maxLength, contextTokens, device, threads };
 }
 
 /** The file's head, under another profile where the user says so: its template, type, labels, reading and truncation. */

@@ -10,8 +10,8 @@ import { type Backbone, type GgufContents, readBackbone } from "../gguf/backbone
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { headFromMetadata } from "../head/metadata.ts";
+import { type HeadReport, headReport } from "../head/report.ts";
 import { validateHead } from "../head/spec.ts";
-import type { HeadSpec } from "../head/types.ts";
 import { findProfile } from "../prompt/profiles.ts";
 import { QUANTIZED_TYPES } from "../runtime/quantize.ts";
 import { refuseTokenizer } from "../source/resolve.ts";
@@ -24,13 +24,6 @@ export interface InspectOptions {
   readonly tokenizer?: string | undefined;
   /** For a checkpoint: the profile to convert with. */
   readonly profile?: string | undefined;
-}
-
-/** The head's facts: everything but its numbers. */
-export interface HeadReport extends Omit<HeadSpec, "weight" | "bias" | "normalizer"> {
-  readonly bias: boolean;
-  /** The function of safe-rlhf's normaliser, or null where scores are raw. */
-  readonly normalizer: "reward" | "cost" | null;
 }
 
 export interface TokenizerReport extends Omit<TokenizerRules, "addedTokens"> {
@@ -164,10 +157,6 @@ function modelFacts(
   const rules = attempt(problems, () => tokenizerRules(contents.metadata));
   if (head && backbone) attempt(problems, () => validateHead(head, backbone));
   return { backbone, head: head && headReport(head), tokenizer: rules && tokenizerReport(rules) };
-}
-
-function headReport({ weight: _, bias, normalizer, ...facts }: HeadSpec): HeadReport {
-  return { ...facts, bias: bias !== null, normalizer: normalizer?.function ?? null };
 }
 
 function tokenizerReport({ addedTokens, ...facts }: TokenizerRules): TokenizerReport {

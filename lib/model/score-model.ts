@@ -113,7 +113,7 @@ export class ScoreModel {
    *
    * @param prompt the user's text, or messages that end with a user turn
    * @param responses the answers, at least one
-   * @param options see {@link RankOptions}; a model of several outputs needs `weights`
+   * @param options see {@link RankOptions}; a model of several outputs needs `weights`, unless it mixes them itself
    * @returns the answers, best first: the highest reward or weighted sum, the lowest cost; equal ones in given order
    * @throws as {@link score}
    */
@@ -124,7 +124,7 @@ export class ScoreModel {
   ): Promise<Ranked[]> {
     this.#engine.scheduler.checkOpen();
     const { weights, ...checked } = checkRankOptions(options);
-    const resolved = resolveWeights(weights, this.info.labels);
+    const resolved = resolveWeights(weights, this.#engine.spec);
     const { endScores, type } = await scoreInputs(this.#engine, rankInputs(prompt, responses), checked);
     return rankScores(endScores.data, type, resolved);
   }
@@ -159,7 +159,7 @@ export class ScoreModel {
   rankStream(inputs: Items<RankInput>, options?: RankStreamOptions): AsyncGenerator<RankResult, void, undefined> {
     this.#engine.scheduler.checkOpen();
     const { weights, ...checked } = checkRankStreamOptions(options);
-    const resolved = resolveWeights(weights, this.info.labels);
+    const resolved = resolveWeights(weights, this.#engine.spec);
     return streamRankings(this.#engine, checkIterable<RankInput>(inputs), resolved, checked);
   }
 

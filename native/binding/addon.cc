@@ -104,6 +104,34 @@ Napi::Value set_log_(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Layer layer_from(const Napi::Object& object) {
+  Layer layer;
+  layer.weight = get_floats(object, "weight");
+  layer.bias = get_floats(object, "bias");
+  layer.outputs = static_cast<size_t>(get_size(object, "outputs"));
+  layer.inputs = static_cast<size_t>(get_size(object, "inputs"));
+  if (layer.weight.size() != layer.outputs * layer.inputs || (!layer.bias.empty() && layer.bias.size() != layer.outputs))
+    throw coded_error(object.Env(), "ERR_INTERNAL", "A layer's arrays do not fit its size.");
+  return layer;
+}
+
+// Without layers: no network.
+Network network_from(const Napi::Object& object, const char* name) {
+  const Napi::Object described = get_object(object, name);
+  const std::string activation = get_string(described, "activation");
+  if (activation != "relu" && activation != "tanh")
+    throw coded_error(object.Env(), "ERR_INTERNAL", "There is no activation " + activation + ".");
+  Network network;
+  network.activation = activation == "tanh" ? Activation::tanh : Activation::relu;
+  for (const Napi::Object& layer : get_objects(described, "layers")) {
+    network.layers.push_back(layer_from(layer));
+    const size_t last = network.layers.size() - 1;
+    if (last > 0 && network.layers[last].inputs != network.layers[last - 1].outputs)
+      throw coded_error(object.Env(), "ERR_INTERNAL", "A layer does not take what the one before it puts out.");
+  }
+  return network;
+}
+
 EngineOptions engine_options(const Napi::Object& object) {
   EngineOptions options;
   options.path = get_string(object, "path");
@@ -116,13 +144,11 @@ EngineOptions engine_options(const Napi::Object& object) {
   options.max_outputs = static_cast<uint32_t>(get_size(object, "maxOutputs"));
   options.threads = get_size(object, "threads");
   options.kv_f32 = get_bool(object, "kvF32");
-  options.head.weight = get_floats(object, "headWeight");
-  options.head.bias = get_floats(object, "headBias");
-  options.head.outputs = static_cast<size_t>(get_size(object, "headOutputs"));
-  options.head.hidden_size = static_cast<size_t>(get_size(object, "headHiddenSize"));
-  const Head& head = options.head;
-  if (head.weight.size() != head.outputs * head.hidden_size || (!head.bias.empty() && head.bias.size() != head.outputs))
-    throw coded_error(object.Env(), "ERR_INTERNAL", "The head's arrays do not fit its size.");
+  options.head = network_from(object, "head");
+  options.gate = network_from(object, "gate");
+  const bool gated = !options.gate.empty();
+  if (options.head.empty() || (gated && options.gate.inputs() != options.head.inputs()))
+    throw coded_error(object.Env(), "ERR_INTERNAL", "The head has no layers, or its gate another width.");
   return options;
 }
 
@@ -188,6 +214,8 @@ Napi::Value decode_(const Napi::CallbackInfo& info) {
       Napi::Object out = Napi::Object::New(env);
       out.Set("scores", copied<Napi::Float32Array>(env, result->scores));
       out.Set("hidden", copied<Napi::Float32Array>(env, result->hidden));
+      out.Set("gates", copied<Napi::Float32Array>(env, result->gates));
+      out.Set("nonFinite", Napi::Number::New(env, static_cast<double>(result->non_finite)));
       out.Set("nodesAfterNorm", Napi::Number::New(env, static_cast<double>(result->nodes_after_norm)));
       return out;
     };
