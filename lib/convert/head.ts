@@ -26,8 +26,8 @@ export interface NormalizerRule {
   readonly var: string;
 }
 
-/** No published head comes near it: 536 MB are the 8192 x 8192 of a 70B model's, twice. */
-const MOST_BYTES = 1024 * 1024 * 1024;
+/** The largest published layer, 8192 x 8192 of a 70B model's head, is 256 MiB; a GGUF header takes it and no more. */
+const MOST_BYTES = 320 * 1024 * 1024;
 
 /**
  * Reads the head that the first fitting one of `rules` describes.

@@ -6,7 +6,7 @@
  */
 import { assembleOutput, type ScoreModelOutput } from "../head/output.ts";
 import type { Engine } from "./engine.ts";
-import { NonFiniteOutput } from "./non-finite.ts";
+import { blameText, NonFiniteOutput } from "./non-finite.ts";
 import type { ScoreInput, ScoreOptions } from "./options.ts";
 import { type PreparedText, prepareTexts } from "./prepare.ts";
 
@@ -29,7 +29,8 @@ export async function scoreTexts(
   await scheduler
     .run(rows, signal, onProgress && ((done, total) => onProgress({ done, total })))
     .catch((error: unknown) => {
-      throw error instanceof NonFiniteOutput ? error.among(rows) : error;
+      if (!(error instanceof NonFiniteOutput)) throw error;
+      return blameText(error, rows, (row) => scheduler.run([row], signal));
     });
   return assembleOutput(
     texts.map(({ row, dropped }) => collector.scoredRow(row, dropped)),

@@ -132,8 +132,7 @@ export class Scheduler {
       this.#batches++;
       this.#milliseconds += performance.now() - start;
     }
-    const odd = batch.deliveries[result?.nonFinite ?? -1];
-    if (odd) throw new NonFiniteOutput(odd);
+    if (result && result.nonFinite >= 0) throw new NonFiniteOutput(batch.deliveries);
     this.#collector.take(batch, result);
     const progressed = new Map<Call, number>();
     for (const row of batch.finished) {
