@@ -4,6 +4,7 @@
     {
       "target_name": "scorehead",
       "sources": [
+        "native/core/dequantize.cc",
         "native/core/dynamic_library.cc",
         "native/core/engine.cc",
         "native/core/graph_observer.cc",

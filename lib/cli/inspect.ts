@@ -76,10 +76,14 @@ function headFacts(head: HeadReport | null): Fact[] {
 
 function tokenizerFacts(tokenizer: TokenizerReport | null): Fact[] {
   if (!tokenizer) return [["tokenizer", "none that can be read"]];
-  const { addBos, addEos, bosId, eosId, unkId, padId } = tokenizer;
+  const { addBos, addEos, bosId, eosId, unkId, padId, derived } = tokenizer;
   const ids = Object.entries({ bos: bosId, eos: eosId, unk: unkId, pad: padId });
   return [
     ["tokenizer", `${tokenizer.vocabularySize} tokens, space prefix: ${tokenizer.spacePrefix}`],
+    [
+      "tokenizer rules",
+      derived ? "not all in the file: texts that depend on the rest are refused (--tokenizer)" : null,
+    ],
     ["special ids", ids.map(([name, id]) => `${name} ${id ?? "none"}`).join(", ")],
     ["adds", [addBos && "bos", addEos && "eos"].filter(Boolean).join(" and ") || "nothing"],
     ["added tokens", tokenizer.addedTokens.map((token) => JSON.stringify(token)).join(" ") || "none"],

@@ -15,7 +15,9 @@ export interface HeadTensors {
 }
 
 /** What the tensors do not say. */
-export interface Reading extends Omit<HeadFacts, "labels" | "outputs" | "hiddenSize" | "normalizer"> {
+export interface Reading extends Omit<HeadFacts, "type" | "labels" | "outputs" | "hiddenSize" | "normalizer"> {
+  /** null: a reward where there is one output, else attributes. */
+  readonly type: HeadFacts["type"] | null;
   /** null: named after the type. */
   readonly labels: readonly string[] | null;
 }
@@ -55,9 +57,11 @@ export async function readHead(
       gate: await readGate(rule, tensors, config, outputs),
       normalizer: null,
     };
+  const type = reading.type ?? (outputs === 1 ? "reward" : "attributes");
   return {
     ...reading,
-    labels: defaultLabels(reading.type, outputs, reading.labels),
+    type,
+    labels: defaultLabels(type, outputs, reading.labels),
     outputs,
     hiddenSize,
     network: network.layers,
@@ -68,8 +72,16 @@ export async function readHead(
 
 /** The tensor whose presence tells that a rule is meant. */
 function firstTensor(rule: HeadRule): string {
-  if (rule.kind === "linear") return `${rule.name}.weight`;
-  return rule.kind === "mlp" ? `${layerName(rule.layers, 0)}.weight` : `${rule.regression}.weight`;
+  const { kind } = rule;
+  return tensorName(
+    kind === "linear" ? rule.name : kind === "mlp" ? layerName(rule.layers, 0) : rule.regression,
+    "weight",
+  );
+}
+
+/** A layer without a name is a state_dict of its own. */
+function tensorName(layer: string, part: "weight" | "bias"): string {
+  return layer === "" ? part : `${layer}.${part}`;
 }
 
 interface ReadNetwork {
@@ -96,18 +108,18 @@ async function readLayers(rule: LayersRule, tensors: HeadTensors, config: JsonOb
   for (let i = 0; i < count; i++) {
     const name = layerName(rule, i);
     const layer = await readLayer(name, tensors);
-    if (layer.bias === null) throw missing(`${name}.bias`, tensors.place);
+    if (layer.bias === null) throw missing(tensorName(name, "bias"), tensors.place);
     layers.push(layer);
   }
   return { layers, activation: rule.activation };
 }
 
 async function readLayer(name: string, tensors: HeadTensors): Promise<Layer> {
-  const weight = tensors.get(`${name}.weight`);
-  if (!weight) throw missing(`${name}.weight`, tensors.place);
+  const weight = tensors.get(tensorName(name, "weight"));
+  if (!weight) throw missing(tensorName(name, "weight"), tensors.place);
   requireShape(weight, [null, null]);
   const [outputs, inputs] = weight.shape as [number, number];
-  const bias = tensors.get(`${name}.bias`);
+  const bias = tensors.get(tensorName(name, "bias"));
   if (bias) requireShape(bias, [outputs]);
   return { outputs, inputs, weight: await floats(weight), bias: bias ? await floats(bias) : null };
 }

@@ -124,20 +124,34 @@ export function readingOf(profile: Profile, longest: number, source: HeadSpec["s
 }
 
 function findLayout(checkpoint: Checkpoint, config: JsonObject | null): { layout: Layout; architecture: string } {
-  const named = Array.isArray(config?.architectures) ? config.architectures[0] : undefined;
-  const told = LAYOUTS.find(({ toldBy }) => toldBy?.some((name) => checkpoint.tensors.has(name)));
-  const architecture = told?.architectures[0] ?? named;
-  const layout = LAYOUTS.find(({ architectures }) => architectures.includes(architecture));
-  if (layout) return { layout, architecture };
+  const found = layoutOf(checkpoint.tensors, config);
+  if (found) return found;
+  const named = configuredClass(config);
   const known = LAYOUTS.flatMap(({ architectures }) => architectures).join(", ");
   throw new ScoreheadError(
     "ERR_UNSUPPORTED",
-    `${checkpoint.directory}: ${architecture ? `the architecture ${architecture} is not supported` : "no architecture is named in a config.json"}. Supported: ${known}.`,
+    `${checkpoint.directory}: ${named ? `the architecture ${named} is not supported` : "no architecture is named in a config.json"}. Supported: ${known}.`,
   );
 }
 
+/** The layout that tensors tell, or else the config; null where neither names one that is known. */
+export function layoutOf(
+  tensors: Checkpoint["tensors"],
+  config: JsonObject | null,
+): { layout: Layout; architecture: string } | null {
+  const told = LAYOUTS.find(({ toldBy }) => toldBy?.some((name) => tensors.has(name)));
+  const architecture = told?.architectures[0] ?? configuredClass(config);
+  const layout = LAYOUTS.find(({ architectures }) => architectures.some((name) => name === architecture));
+  return layout && architecture ? { layout, architecture } : null;
+}
+
+function configuredClass(config: JsonObject | null): string | undefined {
+  const named: unknown = Array.isArray(config?.architectures) ? config.architectures[0] : undefined;
+  return typeof named === "string" ? named : undefined;
+}
+
 /** null: the model has none, and transformers then reads the last token. -1 is how some configs write that. */
-function padToken(config: JsonObject, vocabulary: number): number | null {
+export function padToken(config: JsonObject, vocabulary: number): number | null {
   const id = config.pad_token_id ?? -1;
   if (Number.isInteger(id) && (id as number) >= -1 && (id as number) < vocabulary)
     return id === -1 ? null : (id as number);

@@ -8,6 +8,7 @@ import {
   type LoadedHead,
   type Normalizer,
   READ_POSITIONS,
+  SCORE_TYPES,
   type ScoreType,
 } from "./types.ts";
 
@@ -83,7 +84,7 @@ export function validateHead(
 }
 
 function checkLabels({ type, labels, outputs }: HeadSpec): void {
-  if (type !== "reward" && type !== "cost" && type !== "attributes") {
+  if (!SCORE_TYPES.includes(type)) {
     throw head(`A score's type is reward, cost or attributes, not "${String(type)}".`);
   }
   if (labels.length !== outputs) throw head(`The head has ${outputs} outputs, but ${labels.length} labels.`);

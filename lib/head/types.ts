@@ -2,6 +2,7 @@
 
 /** What a score means. `reward`: higher is better. `cost`: above 0 is harmful. `attributes`: one rating an output. */
 export type ScoreType = "reward" | "cost" | "attributes";
+export const SCORE_TYPES: readonly ScoreType[] = ["reward", "cost", "attributes"];
 
 /**
  * Where a text's score is read.

@@ -1,16 +1,15 @@
 /** A loaded model and all that scoring with it needs. */
+import type { Scorable } from "../attach/scorable.ts";
 import { describe } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
-import { type Backbone, readBackbone } from "../gguf/backbone.ts";
+import type { Backbone } from "../gguf/backbone.ts";
 import type { GgufFile } from "../gguf/types.ts";
-import { headFromMetadata } from "../head/metadata.ts";
-import { defaultLabels, loadedHead, validateHead } from "../head/spec.ts";
+import { defaultLabels, loadedHead } from "../head/spec.ts";
 import type { HeadKind, HeadSpec, LoadedHead, Network, ScoreType } from "../head/types.ts";
 import { findProfile, PROFILE_NAMES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import type { ModelHandle, NativeAddon, NativeNetwork } from "../runtime/contract.ts";
 import { type DeviceSelection, nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
-import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
 import { Collector } from "./collector.ts";
 import type { LoadOptions } from "./options.ts";
@@ -52,13 +51,12 @@ export interface ModelInfo {
   readonly threads: number;
 }
 
-/** Opens a checked GGUF file. @throws as `ScoreModel.load` */
-export async function openEngine(file: GgufFile, options: LoadOptions): Promise<Engine> {
-  const head = headFor(file, options.profile);
-  const backbone = readBackbone(file);
-  validateHead(head, backbone);
+/** Opens a checked GGUF file with its head. @throws as `ScoreModel.load` */
+export async function openEngine(scorable: Scorable, options: LoadOptions): Promise<Engine> {
+  const { file, backbone, tokenizer } = scorable;
+  const { rules } = tokenizer;
+  const head = headFor(scorable, options.profile);
   const spec = loadedHead(head);
-  const rules = tokenizerRules(file.metadata);
   const { addon } = openRuntime();
   const selection = selectDevices(options.device ?? "auto");
   const sizing = chooseSizes(backbone, spec.maxLength, selection, options);
@@ -140,18 +138,21 @@ function modelInfo(
   return { path, profile, type, kind, labels, architecture, hiddenSize, maxLength, contextTokens, device, threads };
 }
 
-/** The file's head, under another profile where the user says so: its template, type, labels, reading and truncation. */
-function headFor(file: GgufFile, profileName: string | undefined): HeadSpec {
-  const spec = headFromMetadata(file.metadata);
-  if (profileName === undefined) return spec;
+/**
+ * The file's head, under another profile where the user says so: its template, type, labels, reading and truncation. A
+ * head that is attached was read under that profile.
+ */
+function headFor({ head: spec, isAttached }: Scorable, profileName: string | undefined): HeadSpec {
+  if (profileName === undefined || isAttached) return spec;
   const profile = findProfile(profileName);
   if (!profile)
     throw new ScoreheadError("ERR_ARGUMENT", `There is no profile "${profileName}"; known: ${PROFILE_NAMES}.`);
+  // What a gated head's outputs are follows from its gate.
+  const meaning = { type: profile.type, labels: () => defaultLabels(profile.type, spec.outputs, profile.labels) };
   return {
     ...spec,
     profile: profile.name,
-    type: profile.type,
-    labels: defaultLabels(profile.type, spec.outputs, profile.labels),
+    ...(spec.gate === null && { type: meaning.type, labels: meaning.labels() }),
     read: profile.read,
     maxLength: profile.maxLength === null ? spec.maxLength : Math.min(profile.maxLength, spec.maxLength),
     truncationSide: profile.truncation.side,

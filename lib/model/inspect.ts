@@ -1,5 +1,8 @@
 /** What a GGUF file or a checkpoint directory is, and whether it can be scored with or converted. No weights are read. */
 import { stat } from "node:fs/promises";
+import { withoutClassifier } from "../attach/classifier.ts";
+import { readFileHead } from "../attach/scorable.ts";
+import { fileTokenizer, refuseTokenizer } from "../attach/tokenizer.ts";
 import { checkOptions, checkPath, ofType } from "../check-options.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Checkpoint, CheckpointTensor } from "../checkpoint/types.ts";
@@ -14,7 +17,6 @@ import { type HeadReport, headReport } from "../head/report.ts";
 import { validateHead } from "../head/spec.ts";
 import { findProfile } from "../prompt/profiles.ts";
 import { QUANTIZED_TYPES } from "../runtime/quantize.ts";
-import { refuseTokenizer } from "../source/resolve.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
 import { attempt, note, type Problem } from "./problems.ts";
@@ -69,14 +71,14 @@ export async function inspect(path: string, options?: InspectOptions): Promise<I
     throw ioError("inspect", path, error);
   });
   if (found.isDirectory()) return inspectCheckpoint(path, checked);
-  refuseTokenizer(path, checked.tokenizer);
-  return inspectGguf(path);
+  return inspectGguf(path, checked.tokenizer);
 }
 
-async function inspectGguf(path: string): Promise<InspectReport> {
+async function inspectGguf(path: string, tokenizer: string | undefined): Promise<InspectReport> {
   const file = await readGguf(path);
+  refuseTokenizer(file, tokenizer);
   const problems: Problem[] = [];
-  const facts = modelFacts(file, problems);
+  const facts = await fileFacts(file, tokenizer, problems);
   return {
     path,
     kind: "gguf",
@@ -145,6 +147,24 @@ function tensorFacts(
     parameters: tensors.reduce((sum, { shape }) => sum + count(shape), 0),
     tensors: tensors.length,
     tensorTypes,
+  };
+}
+
+/** As far as each can be read. */
+async function fileFacts(
+  file: GgufFile,
+  tokenizer: string | undefined,
+  problems: Problem[],
+): Promise<Pick<InspectReport, "backbone" | "head" | "tokenizer">> {
+  const noted = (error: unknown): null => note(problems, error);
+  const backbone = attempt(problems, () => readBackbone(withoutClassifier(file)));
+  const head = await readFileHead(file, backbone, {}).catch(noted);
+  const found = await fileTokenizer(file, tokenizer, undefined).catch(noted);
+  if (head && backbone) attempt(problems, () => validateHead(head.head, backbone));
+  return {
+    backbone,
+    head: head && headReport(head.head),
+    tokenizer: found && tokenizerReport(found.rules),
   };
 }
 

@@ -2,11 +2,10 @@
 import { unlessAborted } from "../abort.ts";
 import { checkPath } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
-import { readGguf } from "../gguf/read.ts";
 import type { ScoreModelOutput } from "../head/output.ts";
 import type { Message } from "../prompt/types.ts";
 import { subscribeLog } from "../runtime/log.ts";
-import { resolveSource } from "../source/resolve.ts";
+import { openSource } from "../source/open.ts";
 import { type Engine, type ModelInfo, openEngine } from "./engine.ts";
 import {
   checkLoadOptions,
@@ -62,8 +61,8 @@ export class ScoreModel {
   /**
    * Loads a model.
    *
-   * @param source a .gguf with a score head, or a published checkpoint's directory, which is converted into the cache
-   *   the first time
+   * @param source a .gguf with a score head, or without one and a `head` to use with it, or a published checkpoint's
+   *   directory, which is converted into the cache the first time
    * @param options see {@link LoadOptions}
    * @returns the model, once its weights are there
    * @throws ERR_ARGUMENT, ERR_NOT_FOUND, ERR_GGUF, ERR_NO_HEAD, ERR_NEWER_VERSION, ERR_HEAD, ERR_RUNTIME, ERR_DEVICE,
@@ -74,9 +73,9 @@ export class ScoreModel {
     checkPath(source, "The model");
     const unsubscribe = subscribeLog(checked.onLog);
     try {
-      const path = await resolveSource(source, checked);
-      const file = await readGguf(path);
-      const opening = openEngine(file, checked).then((engine) => new ScoreModel(engine, unsubscribe));
+      const scorable = await openSource(source, checked);
+      for (const warning of scorable.warnings) checked.onWarning?.(warning);
+      const opening = openEngine(scorable, checked).then((engine) => new ScoreModel(engine, unsubscribe));
       // Nobody waits any more for weights that are being read; they are freed when they are there.
       return await unlessAborted(opening, checked.signal).catch((error: unknown) => {
         opening.then((model) => model.close()).catch(() => {});

@@ -130,6 +130,14 @@ export interface QuantizeOptions {
   readonly threads: number;
 }
 
+export interface QuantizedTensor {
+  /** The ggml type's number. */
+  readonly type: number;
+  /** Whole blocks of that type. */
+  readonly bytes: Uint8Array;
+  readonly elements: number;
+}
+
 export interface NativeAddon {
   /** Opens the libraries, once for the process. Returns the version they report. */
   openLibraries(libraries: LibrarySet): string;
@@ -147,6 +155,8 @@ export interface NativeAddon {
   /** Frees the model after the batches asked for before. */
   closeModel(model: ModelHandle): Promise<void>;
   quantize(options: QuantizeOptions): Promise<void>;
+  /** A tensor's elements as float32. */
+  dequantize(tensor: QuantizedTensor): Float32Array;
   /** Ends what this thread's models compute and frees them. Waits for a running quantisation. */
   shutDown(): void;
 }

@@ -4,6 +4,7 @@
  */
 import { ScoreheadError } from "../errors.ts";
 import { createMatcher, type Matcher, splitOnAddedTokens } from "./added-vocabulary.ts";
+import { refuseAmbiguous } from "./derived.ts";
 import type { AddedToken, EncodePiece, TokenizerRules } from "./types.ts";
 
 /** SentencePiece's visible space. */
@@ -27,7 +28,8 @@ const SPACE_MARK = "▁";
  * @param options.appendEos ends the sequence with the EOS id: after a `</s>` written in the text too, but not a
  *   second time where the tokenizer adds one itself
  * @returns the ids in text order, at least one
- * @throws ERR_TEXT for a lone surrogate; ERR_TOKENIZER where BOS or EOS is to be added and the tokenizer has none;
+ * @throws ERR_TEXT for a lone surrogate; ERR_TOKENIZER where BOS or EOS is to be added and the tokenizer has none, or
+ *   where derived rules leave open what the text's ids are;
  *   ERR_ARGUMENT for an empty text where the tokenizer adds nothing
  */
 export function encodeText(
@@ -37,6 +39,7 @@ export function encodeText(
   { appendEos }: { readonly appendEos: boolean },
 ): Int32Array {
   checkUnicode(text);
+  if (rules.derived) refuseAmbiguous(text, rules);
   const parts: ArrayLike<number>[] = [];
   if (rules.addBos) parts.push([required(rules.bosId, "BOS", "add_bos_token")]);
   encodeBody(text, rules, encodePiece, parts);

@@ -2,6 +2,7 @@
 // proves that both lists agree.
 #include <cstring>
 
+#include "../core/dequantize.h"
 #include "../core/error.h"
 #include "../core/libraries.h"
 #include "arguments.h"
@@ -256,6 +257,14 @@ Napi::Value quantize_(const Napi::CallbackInfo& info) {
   });
 }
 
+// At once: it is for a head's tensors, which are small.
+Napi::Value dequantize_(const Napi::CallbackInfo& info) {
+  const Napi::Object options = object_at(info, 0);
+  const int32_t type = get_int(options, "type"), elements = get_size(options, "elements");
+  const std::vector<uint8_t> bytes = get_bytes(options, "bytes");
+  return copied<Napi::Float32Array>(info.Env(), guarded(info.Env(), [&] { return dequantize(type, bytes, elements); }));
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));
   exports.Set("openLibraries", Napi::Function::New(env, open_libraries_));
@@ -267,6 +276,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("tokenize", Napi::Function::New(env, tokenize_));
   exports.Set("decode", Napi::Function::New(env, decode_));
   exports.Set("closeModel", Napi::Function::New(env, close_model_));
+  exports.Set("dequantize", Napi::Function::New(env, dequantize_));
   exports.Set("quantize", Napi::Function::New(env, quantize_));
   exports.Set("shutDown", Napi::Function::New(env, shut_down_));
   return exports;

@@ -131,6 +131,7 @@ void Engine::open_context() {
   // where they stay below 1e-3 without it.
   params.flash_attn_type = cpu || options_.kv_f32 ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
   params.embeddings = false;
+  params.pooling_type = LLAMA_POOLING_TYPE_NONE;  // whatever the file says
   // Offloaded operations would put the vocabulary matmul into a graph split of its own, where it is not skipped.
   params.op_offload = !cpu;
   params.offload_kqv = !cpu;
