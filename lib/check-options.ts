@@ -21,6 +21,14 @@ export const ofType =
   (value) =>
     typeof value === type ? null : `a ${type}`;
 
+/** An array of at least one, each passing `check`. */
+export const listOf =
+  (check: Check): Check =>
+  (value) =>
+    Array.isArray(value) && value.length > 0 && value.every((item) => check(item) === null)
+      ? null
+      : `an array of which each is ${check(undefined)}`;
+
 export const abortSignal: Check = (value) => (value instanceof AbortSignal ? null : "an AbortSignal");
 
 /**

@@ -1,4 +1,6 @@
 /** The public surface of scorehead. */
+export { type AttachOptions, type AttachResult, attach } from "./attach/attach.ts";
+export type { HeadOptions } from "./attach/scorable.ts";
 export type { ConvertPlan, PlannedTensor } from "./convert/plan.ts";
 export {
   type ConvertOptions,
@@ -16,11 +18,18 @@ export type { Agreement } from "./head/agreement.ts";
 export { scoreMeaning } from "./head/meaning.ts";
 export type { ScoreModelOutput, Tensor } from "./head/output.ts";
 export { isReadPosition, READ_POSITION_WORDS } from "./head/read-position.ts";
-export { READ_POSITIONS, type ReadPosition, type ScoreType, type TruncationSide } from "./head/types.ts";
+export { type HeadReport, headReport } from "./head/report.ts";
+export {
+  type HeadKind,
+  READ_POSITIONS,
+  type ReadPosition,
+  SCORE_TYPES,
+  type ScoreType,
+  type TruncationSide,
+} from "./head/types.ts";
 export { type DoctorModel, type DoctorReport, doctor } from "./model/doctor.ts";
 export type { ModelInfo } from "./model/engine.ts";
 export {
-  type HeadReport,
   type InspectOptions,
   type InspectReport,
   inspect,

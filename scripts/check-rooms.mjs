@@ -16,9 +16,10 @@ const MAY_IMPORT = {
   checkpoint: [],
   runtime: [],
   convert: ["checkpoint", "gguf", "head", "prompt", "tokens", "runtime"],
+  attach: ["checkpoint", "gguf", "head", "prompt", "tokens", "convert", "runtime"],
   hub: [],
-  source: ["hub", "convert", "gguf"],
-  model: ["prompt", "tokens", "batch", "head", "gguf", "checkpoint", "convert", "runtime", "source"],
+  source: ["hub", "convert", "attach", "gguf"],
+  model: ["prompt", "tokens", "batch", "head", "gguf", "checkpoint", "convert", "attach", "runtime", "source"],
   cli: ["index.ts"],
   "index.ts": ALL,
 };

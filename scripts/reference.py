@@ -4,7 +4,8 @@ usage: python3 scripts/reference.py CHECKPOINT_DIR [--tokenizer DIR] --texts TEX
                                     [--max-lengths N,N]
 
 Reads the checkpoint's own files (safetensors, or a torch zip through torch.load), tokenizes by tokenizer.json and
-computes everything in float64 from the weights as they are stored. TEXTS.json is an array of strings. With
+computes everything in float64 from the weights as they are stored. TEXTS.json is an array of strings, or of objects
+{"tokenIds": [...]} that are not tokenized. With
 --max-lengths, texts that have more tokens are also scored after cutting them from the left, BOS kept. Nothing of
 scorehead is used, so its results can be held against these. Needs python3-numpy, and python3-torch for a torch zip.
 scripts/golden.ts runs it over every fixture.
@@ -19,6 +20,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from reference_heads import open_head
 
 SPACE = "\u2581"
 UNK = 0
@@ -265,26 +267,6 @@ def run(weights, prefix, config, rows):
         row.hidden = rms_norm(row.hidden, gain, epsilon)
 
 
-class Head:
-    """The linear score head with its bias and, where the config switches it on, safe-rlhf's normaliser."""
-
-    def __init__(self, weights, config):
-        self.name = next(name for name in ("score_head", "v_head", "score") if f"{name}.weight" in weights)
-        self.weight = weights[f"{self.name}.weight"]
-        self.bias = weights[f"{self.name}.bias"] if f"{self.name}.bias" in weights else 0.0
-        self.normalizer = config.get("score_type") if config.get("do_normalize") else None
-        if self.normalizer:
-            stored = "normalizer.mean" in weights
-            self.mean = weights["normalizer.mean"] if stored else np.array(config["mean"], np.float64)
-            self.deviation = np.sqrt(weights["normalizer.var"] if stored else np.array(config["var"], np.float64)) + 1e-8
-
-    def __call__(self, hidden):
-        scores = hidden @ self.weight.T + self.bias
-        if self.normalizer == "reward":
-            scores = scores - self.mean
-        return scores / self.deviation if self.normalizer else scores
-
-
 def cut_left(ids, max_length):
     return ids if len(ids) <= max_length else ids[:1] + ids[len(ids) - max_length + 1:]
 
@@ -297,11 +279,11 @@ def card_lengths(count):
 def score_texts(weights, config, tokenizer, texts, max_lengths):
     """One result a text, unrounded."""
     prefix = next(p for p in ("model.model.", "transformer.", "model.") if f"{p}embed_tokens.weight" in weights)
-    head = Head(weights, config)
+    head = open_head(weights, config)
     jobs = []
     for text in texts:
-        ids = tokenizer.encode(text)
-        cuts = {n: plain_row(cut_left(ids, n)) for n in max_lengths if n < len(ids)}
+        ids = text["tokenIds"] if isinstance(text, dict) else tokenizer.encode(text)
+        cuts = {n: plain_row(cut_left(ids, n)) for n in max_lengths if n < len(ids) and head.takes(cut_left(ids, n))}
         cards = {n: card_row(cut_left(ids, n), n) for n in card_lengths(len(ids)) if head.name == "v_head"}
         jobs.append((text, plain_row(ids), cuts, cards))
     rows = [row for _, whole, cuts, cards in jobs for row in (whole, *cuts.values(), *cards.values())]
@@ -311,13 +293,13 @@ def score_texts(weights, config, tokenizer, texts, max_lengths):
 
 
 def result(head, text, whole, cuts, cards):
-    scores = head(whole.hidden)
+    scores = head(whole)
     truncated = [
-        {"maxLength": n, "tokenIds": row.ids, "dropped": len(whole.ids) - n, "endScores": head(row.hidden[-1])}
+        {"maxLength": n, "tokenIds": row.ids, "dropped": len(whole.ids) - n, "endScores": head(row)[-1]}
         for n, row in cuts.items()
     ]
     card = [
-        {"maxLength": n, "endIndex": n - 1, "endScores": head(row.hidden[-1]), "endLastHiddenState": row.hidden[-1]}
+        {"maxLength": n, "endIndex": n - 1, "endScores": head(row)[-1], "endLastHiddenState": row.hidden[-1]}
         for n, row in cards.items()
     ]
     return {

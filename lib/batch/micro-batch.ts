@@ -78,6 +78,8 @@ export class MicroBatch {
 }
 
 function outputOf({ deliveries }: Entry): number {
-  if (deliveries.length === 0) return OUTPUT.none;
-  return deliveries.some(({ hidden }) => hidden) ? OUTPUT.scoreAndHidden : OUTPUT.score;
+  if (deliveries.length === 0) return 0;
+  const hidden = deliveries.some((delivery) => delivery.hidden) ? OUTPUT.hidden : 0;
+  const gate = deliveries.some((delivery) => delivery.gate) ? OUTPUT.gate : 0;
+  return OUTPUT.score + hidden + gate;
 }

@@ -244,7 +244,7 @@ export class Planner {
     if (!wantsOutput(row, entry.position)) return true;
     if (entry.deliveries.length === 0 && !batch.hasOutputRoom()) return false;
     const hidden = row.hidden === "all" || (row.hidden === "end" && entry.position === row.read);
-    batch.deliver(entry, { row, token: entry.position, hidden });
+    batch.deliver(entry, { row, token: entry.position, hidden, gate: entry.position === row.gate });
     return true;
   }
 
@@ -277,7 +277,7 @@ export class Planner {
       if (gap > 1) this.#memory.shiftLast(sequence, gap - 1);
       const cell = this.#memory.append(sequence);
       const entry = batch.add({ token, position, cell, sequences: [sequence.id] });
-      batch.deliver(entry, { row, token: OUTSIDE_TEXT, hidden: row.hidden !== "none" });
+      batch.deliver(entry, { row, token: OUTSIDE_TEXT, hidden: row.hidden !== "none", gate: false });
       batch.recall(sequence.id);
       this.#endCard(active);
       finished.push(row);
@@ -316,18 +316,20 @@ function needsAll({ perToken, hidden }: Row): boolean {
 }
 
 function wantsOutput(row: Row, token: number): boolean {
-  return needsAll(row) || token === row.read;
+  return needsAll(row) || token === row.read || token === row.gate;
 }
 
 /** Tokens that have to be in the cache for a row's outputs: attention is causal, so none behind the last output. */
 function neededLength(row: Row): number {
-  return needsAll(row) || typeof row.read !== "number" ? row.tokens.length : row.read + 1;
+  if (needsAll(row) || typeof row.read !== "number") return row.tokens.length;
+  return Math.max(row.read, row.gate ?? 0) + 1;
 }
 
 /** The first token that has to be computed: the first with an output; for a card the last, whose keys it remembers. */
 function firstNeeded(row: Row): number {
   if (needsAll(row)) return 0;
-  return typeof row.read === "number" ? row.read : row.tokens.length - 1;
+  const read = typeof row.read === "number" ? row.read : row.tokens.length - 1;
+  return Math.min(read, row.gate ?? read);
 }
 
 /** What of a row the row before it has in the cache, to be copied, and in the batch being built, to be joined. */
@@ -353,6 +355,7 @@ function provides(previous: Row, row: Row, count: number): boolean {
   if (typeof row.read !== "number") return false;
   if (row.perToken && !previous.perToken) return false;
   if (row.hidden === "all" && previous.hidden !== "all") return false;
+  if (row.gate !== null && row.gate < count && previous.gate !== row.gate) return false;
   if (row.read >= count) return true;
   const sameRead = previous.read === row.read;
   const hasScore = previous.perToken || sameRead;

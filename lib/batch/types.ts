@@ -6,6 +6,8 @@ export interface Row {
   readonly tokens: Int32Array;
   /** Index of the token whose score is the text's; `card`: see {@link CardRead}. */
   readonly read: number | CardRead;
+  /** Index of the token that the gating network reads; null: there is none. */
+  readonly gate: number | null;
   /** Whether every token's score is wanted. */
   readonly perToken: boolean;
   /** Which hidden states are wanted. */
@@ -35,6 +37,7 @@ export interface Delivery {
   /** The token's index in its row; {@link OUTSIDE_TEXT}: the read position outside the text (card). */
   readonly token: number;
   readonly hidden: boolean;
+  readonly gate: boolean;
 }
 
 /** The token index that stands for a read position outside the text. */

@@ -2,10 +2,18 @@
 import { realpath, stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { Command, Option } from "commander";
-import { type ConvertPlan, convert, OUTPUT_TYPES, type OutputType, PROFILE_NAMES, planCheckpoint } from "../index.ts";
+import {
+  type ConvertPlan,
+  convert,
+  headReport,
+  OUTPUT_TYPES,
+  type OutputType,
+  PROFILE_NAMES,
+  planCheckpoint,
+} from "../index.ts";
 import { given, interruptible } from "./arguments.ts";
 import { say, UsageError } from "./exit.ts";
-import { factLines, formatBytes, tableLines } from "./format.ts";
+import { factLines, formatBytes, headWords, tableLines } from "./format.ts";
 import { conversionProgress, ProgressLine } from "./progress.ts";
 import { writeLines } from "./stdout.ts";
 
@@ -74,7 +82,7 @@ function planFacts({ layout, profile, head, baseType, tensors }: ConvertPlan, ty
   return [
     ["layout", layout],
     ["profile", `${profile.name} (${head.type}: ${profile.meaning})`],
-    ["head", `${head.outputs} x ${head.hiddenSize}${head.bias ? " with bias" : ""}, read: ${head.read}`],
+    ["head", `${headWords(headReport(head))}, read: ${head.read}`],
     ["normaliser", head.normalizer?.function ?? "none"],
     ["max length", String(head.maxLength)],
     ["type", type === "auto" ? baseType.toLowerCase() : type],

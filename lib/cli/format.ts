@@ -1,4 +1,5 @@
 /** Numbers and tables for people. */
+import type { HeadReport } from "../index.ts";
 
 const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
 
@@ -44,4 +45,10 @@ export function tableLines(rows: readonly (readonly string[])[]): string[] {
       .join("  ")
       .trimEnd(),
   );
+}
+
+/** "1 x 4096 with bias", "mlp of 1024, 1 x 4096 with bias", "gated, 19 x 4096". */
+export function headWords({ kind, layers, hiddenSize, bias }: HeadReport): string {
+  const size = `${layers.join(", ")} x ${hiddenSize}${bias ? " with bias" : ""}`;
+  return kind === "linear" ? size : kind === "mlp" ? `mlp of ${size}` : `gated, ${size}`;
 }

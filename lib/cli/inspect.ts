@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { type HeadReport, type InspectReport, inspect, type TokenizerReport } from "../index.ts";
 import { given } from "./arguments.ts";
 import { EXIT, say } from "./exit.ts";
-import { type Fact, factLines, formatBytes, formatCount } from "./format.ts";
+import { type Fact, factLines, formatBytes, formatCount, headWords } from "./format.ts";
 import { addTokenizerOption } from "./model-options.ts";
 import { writeLines } from "./stdout.ts";
 
@@ -65,7 +65,7 @@ function headFacts(head: HeadReport | null): Fact[] {
   const { repository, revision } = head.source;
   return [
     ["profile", head.profile],
-    ["head", `${head.outputs} x ${head.hiddenSize}${head.bias ? " with bias" : ""}, ${head.type}`],
+    ["head", `${headWords(head)}, ${head.type}`],
     ["labels", head.labels.join(", ")],
     ["read", head.read],
     ["normaliser", head.normalizer ?? "none"],
@@ -76,10 +76,14 @@ function headFacts(head: HeadReport | null): Fact[] {
 
 function tokenizerFacts(tokenizer: TokenizerReport | null): Fact[] {
   if (!tokenizer) return [["tokenizer", "none that can be read"]];
-  const { addBos, addEos, bosId, eosId, unkId, padId } = tokenizer;
+  const { addBos, addEos, bosId, eosId, unkId, padId, derived } = tokenizer;
   const ids = Object.entries({ bos: bosId, eos: eosId, unk: unkId, pad: padId });
   return [
     ["tokenizer", `${tokenizer.vocabularySize} tokens, space prefix: ${tokenizer.spacePrefix}`],
+    [
+      "tokenizer rules",
+      derived ? "not all in the file: texts that depend on the rest are refused (--tokenizer)" : null,
+    ],
     ["special ids", ids.map(([name, id]) => `${name} ${id ?? "none"}`).join(", ")],
     ["adds", [addBos && "bos", addEos && "eos"].filter(Boolean).join(" and ") || "nothing"],
     ["added tokens", tokenizer.addedTokens.map((token) => JSON.stringify(token)).join(" ") || "none"],

@@ -2,6 +2,7 @@
 /** The command line: one file a command; stdout is data, stderr is talk. */
 import { Command, CommanderError } from "commander";
 import { version } from "../index.ts";
+import { attachCommand } from "./attach.ts";
 import { buildRuntimeCommand } from "./build-runtime.ts";
 import { convertCommand } from "./convert.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -17,6 +18,7 @@ Exit codes: 0 success, 1 an input or the job failed, 2 wrong usage, 3 a --fail-a
 
 const COMMANDS = [
   convertCommand,
+  attachCommand,
   quantizeCommand,
   inspectCommand,
   scoreCommand,

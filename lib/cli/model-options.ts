@@ -1,12 +1,14 @@
 /** The options of the commands that compute with a model: which one, on what, and how texts are read. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import {
+  type AttachOptions,
   DEVICE_CHOICES,
   isReadPosition,
   type LoadOptions,
   PROFILE_NAMES,
   READ_POSITION_WORDS,
   type ReadPosition,
+  SCORE_TYPES,
   ScoreModel,
   type ScoreOptions,
 } from "../index.ts";
@@ -15,10 +17,14 @@ import { conversionProgress, ProgressLine } from "./progress.ts";
 
 type DeviceOptions = Pick<LoadOptions, "device" | "kv" | "context">;
 
+/** A head that is attached, and what it means. */
+export type HeadCommandOptions = Pick<AttachOptions, "head" | "tokenizer" | "profile" | "type" | "labels" | "read">;
+
 export interface ModelOptions
   extends DeviceOptions,
-    Pick<LoadOptions, "profile" | "tokenizer" | "threads" | "gpuLayers" | "mainGpu" | "tensorSplit">,
-    Pick<ScoreOptions, "read" | "maxLength" | "truncate" | "appendEos"> {}
+    HeadCommandOptions,
+    Pick<LoadOptions, "threads" | "gpuLayers" | "mainGpu" | "tensorSplit">,
+    Pick<ScoreOptions, "maxLength" | "truncate" | "appendEos"> {}
 
 export const MODEL_ARGUMENT: readonly [name: string, description: string] = [
   "<model>",
@@ -26,13 +32,10 @@ export const MODEL_ARGUMENT: readonly [name: string, description: string] = [
 ];
 
 export function addModelOptions(command: Command): void {
+  addHeadOptions(command);
+  addProfileOption(command, "another profile than the file's own");
+  addReadOption(command);
   command
-    .option("--profile <name>", `another profile than the file's own: ${PROFILE_NAMES}`)
-    .option(
-      "--read <position>",
-      `where to read the score: ${READ_POSITION_WORDS.join(", ")}; default: the profile's`,
-      readPosition,
-    )
     .option("--max-length <tokens>", "cut texts to this many tokens", wholeNumber(1))
     .addOption(new Option("--truncate <side>", "the end to cut; default: the profile's").choices(["left", "right"]))
     .option("--append-eos", "append the EOS token, except to tokenIds");
@@ -45,8 +48,34 @@ export function addModelOptions(command: Command): void {
     .option("--tensor-split <a,b,…>", "shares of the model for each of several GPUs, e.g. 3,1", finiteNumbers);
 }
 
+export function addHeadOptions(command: Command): void {
+  command
+    .option("--head <file | dir>", "a head for a .gguf without one: a safetensors file, or a directory that holds it")
+    .addOption(new Option("--type <type>", "what that head's scores mean; default: the profile's").choices(SCORE_TYPES))
+    .option("--labels <a,b,…>", "the names of that head's outputs", names);
+}
+
+export function addProfileOption(command: Command, purpose: string): void {
+  command.option("--profile <name>", `${purpose}: ${PROFILE_NAMES}`);
+}
+
+export function addReadOption(command: Command): void {
+  command.option(
+    "--read <position>",
+    `where to read the score: ${READ_POSITION_WORDS.join(", ")}; default: the profile's`,
+    readPosition,
+  );
+}
+
+function names(text: string): string[] {
+  return text.split(",").map((name) => name.trim());
+}
+
 export function addTokenizerOption(command: Command): void {
-  command.option("--tokenizer <dir>", "the base model's directory, for a checkpoint without tokenizer or config");
+  command.option(
+    "--tokenizer <dir>",
+    "the base model's directory, for a checkpoint without tokenizer or config, or a .gguf that another tool made",
+  );
 }
 
 export function addDeviceOptions(command: Command): void {
@@ -62,12 +91,14 @@ export function addDeviceOptions(command: Command): void {
 
 /** Loads the model. The first conversion of a directory shows how far it is; Ctrl-C leaves nothing of it. */
 export async function loadModel(path: string, options: ModelOptions): Promise<ScoreModel> {
-  const { profile, tokenizer, device, kv, context, threads, gpuLayers, mainGpu, tensorSplit } = options;
+  const { head, type, labels, profile, tokenizer, device, kv, context } = options;
+  const { threads, gpuLayers, mainGpu, tensorSplit } = options;
   const line = new ProgressLine();
   try {
     return await interruptible((signal) =>
       ScoreModel.load(path, {
-        ...given({ profile, tokenizer, device, kv, context, threads, gpuLayers, mainGpu, tensorSplit }),
+        ...given({ head, type, labels, profile, tokenizer, device, kv, context }),
+        ...given({ threads, gpuLayers, mainGpu, tensorSplit }),
         onWarning: (message) => line.say(`warning: ${message}`),
         onProgress: conversionProgress(line),
         signal,

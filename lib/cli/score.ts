@@ -1,6 +1,6 @@
 /** `scorehead score`: texts → scores, one after the other as they are read. */
 import { Command, Option } from "commander";
-import type { ScoreInput, ScoreModel, ScoreModelOutput, ScoreOptions, StreamResult } from "../index.ts";
+import type { ModelInfo, ScoreInput, ScoreModel, ScoreModelOutput, ScoreOptions, StreamResult } from "../index.ts";
 import { answerAll, type Say } from "./answer.ts";
 import { append, finiteNumber, given, once } from "./arguments.ts";
 import { EXIT, UsageError } from "./exit.ts";
@@ -49,7 +49,7 @@ async function run(path: string, options: ScoreCommandOptions): Promise<void> {
   if (hiddenStates && !json) throw new UsageError("--hidden needs --json: hidden states are for programs.");
   const entries = await openInputs(options);
   await using model = await loadModel(path, options);
-  const gate = new Gate(options, model.info.labels);
+  const gate = new Gate(options, model.info);
   const scoreOptions = { ...given({ perToken, hiddenStates }), ...textOptions(options) };
   const write = json ? writeJson : tableWriter(model);
   const failed = await answerAll<ScoreInput, StreamResult>({
@@ -79,16 +79,16 @@ function tableWriter(model: ScoreModel): Write {
   };
 }
 
-/** --fail-above and --fail-below: a limit on every end score. */
+/** --fail-above and --fail-below: a limit on every text's score. */
 class Gate {
   tripped = false;
   readonly #above: number;
   readonly #below: number;
 
   /** @throws UsageError where there is a limit and it is not clear which of several outputs it is for */
-  constructor({ failAbove, failBelow }: ScoreCommandOptions, labels: readonly string[]) {
+  constructor({ failAbove, failBelow }: ScoreCommandOptions, { labels, kind }: ModelInfo) {
     const set = failAbove !== undefined || failBelow !== undefined;
-    if (set && labels.length > 1)
+    if (set && labels.length > 1 && kind !== "gated")
       throw new UsageError(
         `--fail-above and --fail-below are for models with one score; this one has ${labels.length} (${labels.join(", ")}).`,
       );

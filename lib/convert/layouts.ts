@@ -2,6 +2,8 @@
  * The checkpoint layouts that convert, as data: which architectures use one, how its tensors are called and what
  * becomes of each. Names are matched exactly; a tensor that no line here names is an error.
  */
+import type { NormalizerRule } from "./head.ts";
+import { ARMORM_HEAD, GRM_HEADS, type HeadRule, SCORE_MLP } from "./head-rules.ts";
 
 /** How a backbone tensor is laid out in the file. */
 export interface TensorRule {
@@ -39,10 +41,11 @@ export interface Layout {
   readonly backbone: BackboneRules;
   /** What stands before the backbone's tensor names. Several at once are aliases of one storage. */
   readonly prefixes: readonly string[];
-  /** `weight [outputs, hidden]`, and `bias [outputs]` where it exists. */
-  readonly head: { readonly weight: string; readonly bias: string };
-  /** safe-rlhf's normaliser buffers. */
-  readonly normalizer: { readonly mean: string; readonly var: string } | null;
+  /** The heads that such checkpoints have; the first that is there. */
+  readonly heads: readonly HeadRule[];
+  readonly normalizer: NormalizerRule | null;
+  /** Tensors that tell this layout, where the config is the base model's or absent. */
+  readonly toldBy?: readonly string[];
   /** Tensors that scoring does not read. */
   readonly ignored: readonly RegExp[];
 }
@@ -120,7 +123,7 @@ export const LAYOUTS: readonly Layout[] = [
     architectures: ["LlamaForScore", "LlamaModelForScore"],
     backbone: LLAMA,
     prefixes: ["model."],
-    head: { weight: "score_head.weight", bias: "score_head.bias" },
+    heads: [{ kind: "linear", name: "score_head" }],
     normalizer: { mean: "normalizer.mean", var: "normalizer.var" },
     ignored: [/^normalizer\.count$/, ROTARY_BUFFERS],
   },
@@ -129,7 +132,7 @@ export const LAYOUTS: readonly Layout[] = [
     architectures: ["MistralForAttributePrediction"],
     backbone: LLAMA,
     prefixes: ["model."],
-    head: { weight: "score.weight", bias: "score.bias" },
+    heads: [{ kind: "linear", name: "score" }],
     normalizer: null,
     ignored: [ROTARY_BUFFERS],
   },
@@ -139,11 +142,37 @@ export const LAYOUTS: readonly Layout[] = [
     architectures: ["GPTRewardModel", "LlamaForCausalLM"],
     backbone: LLAMA,
     prefixes: ["transformer.", "model.model.", "model."],
-    head: { weight: "v_head.weight", bias: "v_head.bias" },
+    heads: [{ kind: "linear", name: "v_head" }],
+    toldBy: ["v_head.weight"],
     normalizer: null,
     ignored: [/^(model\.)?lm_head\.weight$/, ROTARY_BUFFERS],
   },
+  {
+    // Ray2333/GRM-*, class GRewardModel; some configs name the base model's class.
+    architectures: ["GRewardModel"],
+    backbone: LLAMA,
+    prefixes: ["model."],
+    heads: GRM_HEADS,
+    toldBy: ["v_head.summary.0.weight", "v_head.summary.weight"],
+    normalizer: null,
+    ignored: [/^lm_head\.weight$/, ROTARY_BUFFERS],
+  },
+  {
+    // infly/INF-ORM-Llama3.1-70B.
+    architectures: ["INFORMForSequenceClassification"],
+    backbone: LLAMA,
+    prefixes: ["model."],
+    heads: [SCORE_MLP],
+    normalizer: null,
+    ignored: [ROTARY_BUFFERS],
+  },
+  {
+    // RLHFlow/ArmoRM-Llama3-8B-v0.1.
+    architectures: ["LlamaForRewardModelWithGating"],
+    backbone: LLAMA,
+    prefixes: ["model."],
+    heads: [ARMORM_HEAD],
+    normalizer: null,
+    ignored: [ROTARY_BUFFERS],
+  },
 ];
-
-/** What tells a GPTRewardModel where no config names it. */
-export const REWARD_MODEL_HEAD = "v_head.weight";

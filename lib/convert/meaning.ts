@@ -1,27 +1,43 @@
-/** What a checkpoint's scores mean and where they are read: its profile's word, filled in from its config. */
+/** What a head's scores mean and where they are read: a profile's word, filled in from the checkpoint's config. */
 import type { JsonObject } from "../checkpoint/types.ts";
 import { readToken } from "../head/read-position.ts";
 import { defaultLabels } from "../head/spec.ts";
-import type { HeadSpec } from "../head/types.ts";
+import type { HeadFacts, HeadSpec, ReadPosition } from "../head/types.ts";
 import { scoreType } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 
-/** @throws ERR_HEAD where the profile's labels are not as many as the outputs */
-export function headMeaning(
-  profile: Profile,
-  config: JsonObject,
-  outputs: number,
-): Pick<HeadSpec, "profile" | "type" | "labels" | "read"> {
-  const type = scoreType(profile, outputs);
-  const labels = profile.labels ?? (type === "attributes" ? configLabels(config, outputs) : null);
-  const { reward_token_id: token } = config;
-  const followsConfig = readToken(profile.read) !== null && Number.isSafeInteger(token) && (token as number) >= 0;
+/** What a head's tensors do not say. */
+export interface Reading extends Omit<HeadFacts, "type" | "labels" | "outputs" | "hiddenSize" | "normalizer"> {
+  /** null: a reward where there is one output, else attributes. */
+  readonly type: HeadFacts["type"] | null;
+  /** null: the config's, or named after the type. */
+  readonly labels: readonly string[] | null;
+}
+
+/** How a profile reads a head's scores. @param longest the most tokens that the backbone takes */
+export function readingOf(profile: Profile, config: JsonObject, longest: number, source: HeadSpec["source"]): Reading {
   return {
     profile: profile.name,
-    type,
-    labels: defaultLabels(type, outputs, labels),
-    read: followsConfig ? `token:${token as number}` : profile.read,
+    type: profile.type,
+    labels: profile.labels,
+    read: configuredRead(profile.read, config),
+    maxLength: Math.min(profile.maxLength ?? longest, longest),
+    truncationSide: profile.truncation.side,
+    source,
   };
+}
+
+/** A profile that reads at a token reads at the config's, where that names one. */
+function configuredRead(read: ReadPosition, { reward_token_id: token }: JsonObject): ReadPosition {
+  const followsConfig = readToken(read) !== null && Number.isSafeInteger(token) && (token as number) >= 0;
+  return followsConfig ? `token:${token as number}` : read;
+}
+
+/** @throws ERR_HEAD where the reading's labels are not as many as the outputs */
+export function headMeaning(reading: Reading, config: JsonObject, outputs: number): Pick<HeadFacts, "type" | "labels"> {
+  const type = scoreType(reading, outputs);
+  const labels = reading.labels ?? (type === "attributes" ? configLabels(config, outputs) : null);
+  return { type, labels: defaultLabels(type, outputs, labels) };
 }
 
 /** transformers' `id2label`; null where it does not name every output by a name of its own. */

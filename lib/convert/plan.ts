@@ -13,15 +13,16 @@ import type { GgufValue, WritableType } from "../gguf/types.ts";
 import { u32 } from "../gguf/values.ts";
 import { headToMetadata } from "../head/metadata.ts";
 import { validateHead } from "../head/spec.ts";
-import type { HeadSpec, Normalizer } from "../head/types.ts";
+import type { HeadSpec } from "../head/types.ts";
 import { chooseProfile } from "../prompt/choose.ts";
 import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import { readConfig } from "./config.ts";
-import { type FloatDtype, isFloat } from "./dtype.ts";
-import { LAYOUTS, type Layout, REWARD_MODEL_HEAD, type TensorRule } from "./layouts.ts";
-import { headMeaning } from "./meaning.ts";
-import { readFloats } from "./tensor-data.ts";
+import type { FloatDtype } from "./dtype.ts";
+import { readHead } from "./head.ts";
+import { LAYOUTS, type Layout, type TensorRule } from "./layouts.ts";
+import { readingOf } from "./meaning.ts";
+import { missing, requireFloat, requireShape } from "./requirements.ts";
 import { vocabularyKeys } from "./vocabulary.ts";
 
 /** One tensor of the output. */
@@ -88,7 +89,7 @@ export async function planConversion(
   });
   const finder = new TensorFinder(checkpoint, layout);
   const embedding = finder.backbone("embed_tokens.weight");
-  if (!embedding) throw missing(`${layout.prefixes[0]}embed_tokens.weight`, checkpoint);
+  if (!embedding) throw missing(`${layout.prefixes[0]}embed_tokens.weight`, checkpoint.directory);
   const backbone = readConfig(config, layout.backbone.architecture, embedding);
   if (config.vocab_size !== undefined && config.vocab_size !== backbone.sizes.vocabulary)
     throw new ScoreheadError(
@@ -97,8 +98,9 @@ export async function planConversion(
     );
   const baseType = options.baseType ?? ownType(embedding);
   const tensors = layout.backbone.tensors.flatMap((rule) => planTensors(rule, finder, backbone.sizes, baseType));
-  const head = await readHead(finder, layout, config, profile, backbone.maxLength, origin);
-  validateHead(head, backbone.sizes);
+  const reading = readingOf(profile, config, backbone.maxLength, origin);
+  const head = await readHead(layout.heads, layout.normalizer, finder, config, reading);
+  validateHead(head, { hiddenSize: backbone.sizes.hiddenSize, vocabularySize: backbone.sizes.vocabulary });
   const ignored = finder.rest(layout.ignored);
   const metadata = new Map<string, GgufValue>([
     ...backbone.keys,
@@ -121,20 +123,34 @@ function lackOfTemplate({ name, template }: Profile, { chatTemplate }: Checkpoin
 }
 
 function findLayout(checkpoint: Checkpoint, config: JsonObject | null): { layout: Layout; architecture: string } {
-  const named = Array.isArray(config?.architectures) ? config.architectures[0] : undefined;
-  // A GPTRewardModel's config is its base model's, or absent; its head tells it.
-  const architecture = checkpoint.tensors.has(REWARD_MODEL_HEAD) ? "GPTRewardModel" : named;
-  const layout = LAYOUTS.find(({ architectures }) => architectures.includes(architecture));
-  if (layout) return { layout, architecture };
+  const found = layoutOf(checkpoint.tensors, config);
+  if (found) return found;
+  const named = configuredClass(config);
   const known = LAYOUTS.flatMap(({ architectures }) => architectures).join(", ");
   throw new ScoreheadError(
     "ERR_UNSUPPORTED",
-    `${checkpoint.directory}: ${architecture ? `the architecture ${architecture} is not supported` : "no architecture is named in a config.json"}. Supported: ${known}.`,
+    `${checkpoint.directory}: ${named ? `the architecture ${named} is not supported` : "no architecture is named in a config.json"}. Supported: ${known}.`,
   );
 }
 
+/** The layout that tensors tell, or else the config; null where neither names one that is known. */
+export function layoutOf(
+  tensors: Checkpoint["tensors"],
+  config: JsonObject | null,
+): { layout: Layout; architecture: string } | null {
+  const told = LAYOUTS.find(({ toldBy }) => toldBy?.some((name) => tensors.has(name)));
+  const architecture = told?.architectures[0] ?? configuredClass(config);
+  const layout = LAYOUTS.find(({ architectures }) => architectures.some((name) => name === architecture));
+  return layout && architecture ? { layout, architecture } : null;
+}
+
+function configuredClass(config: JsonObject | null): string | undefined {
+  const named: unknown = Array.isArray(config?.architectures) ? config.architectures[0] : undefined;
+  return typeof named === "string" ? named : undefined;
+}
+
 /** null: the model has none, and transformers then reads the last token. -1 is how some configs write that. */
-function padToken(config: JsonObject, vocabulary: number): number | null {
+export function padToken(config: JsonObject, vocabulary: number): number | null {
   const id = config.pad_token_id ?? -1;
   if (Number.isInteger(id) && (id as number) >= -1 && (id as number) < vocabulary)
     return id === -1 ? null : (id as number);
@@ -166,6 +182,10 @@ class TensorFinder {
   readonly checkpoint: Checkpoint;
   readonly #layout: Layout;
   readonly #used = new Set<string>();
+
+  get place(): string {
+    return this.checkpoint.directory;
+  }
 
   constructor(checkpoint: Checkpoint, layout: Layout) {
     this.checkpoint = checkpoint;
@@ -221,7 +241,7 @@ function planTensors(
     const from = rule.from.replace("{i}", layer);
     const source = finder.backbone(from);
     if (!source && rule.optional) continue;
-    if (!source) throw missing(from, finder.checkpoint);
+    if (!source) throw missing(from, finder.place);
     const shape = rule.shape(sizes);
     requireShape(source, shape);
     // llama.cpp wants vectors in F32: they are small, and norms and biases are computed so.
@@ -238,94 +258,7 @@ function planTensors(
   return planned;
 }
 
-function requireShape(tensor: CheckpointTensor, shape: readonly (number | null)[]): void {
-  const fits = tensor.shape.length === shape.length && shape.every((n, i) => n === null || n === tensor.shape[i]);
-  if (fits) return;
-  const expected = shape.map((n) => n ?? "any").join(", ");
-  throw new ScoreheadError(
-    "ERR_TENSOR",
-    `${tensor.name} has the shape [${tensor.shape.join(", ")}], and config.json asks for [${expected}].`,
-  );
-}
-
-function requireFloat(tensor: CheckpointTensor): CheckpointTensor & { readonly dtype: FloatDtype } {
-  if (isFloat(tensor.dtype)) return tensor as CheckpointTensor & { readonly dtype: FloatDtype };
-  throw new ScoreheadError(
-    "ERR_TENSOR",
-    `${tensor.name} is of type ${tensor.dtype}; weights are F64, F32, F16 or BF16.`,
-  );
-}
-
-function missing(name: string, { directory }: Checkpoint): ScoreheadError {
-  return new ScoreheadError(
-    "ERR_TENSOR",
-    `${directory} lacks the tensor ${name}. Download the checkpoint again, or complete it.`,
-  );
-}
-
 function ownType(embedding: CheckpointTensor): WritableType {
   const { dtype } = requireFloat(embedding);
   return dtype === "F64" ? "F32" : dtype;
-}
-
-async function readHead(
-  finder: TensorFinder,
-  layout: Layout,
-  config: JsonObject,
-  profile: Profile,
-  longest: number,
-  source: HeadSpec["source"],
-): Promise<HeadSpec> {
-  const weight = finder.get(layout.head.weight);
-  if (!weight) throw missing(layout.head.weight, finder.checkpoint);
-  requireShape(weight, [null, null]);
-  const [outputs, hiddenSize] = weight.shape as [number, number];
-  const bias = finder.get(layout.head.bias);
-  if (bias) requireShape(bias, [outputs]);
-  return {
-    ...headMeaning(profile, config, outputs),
-    weight: await readFloats(requireFloat(weight)),
-    outputs,
-    hiddenSize,
-    bias: bias ? await readFloats(requireFloat(bias)) : null,
-    normalizer: await readNormalizer(finder, layout, config, outputs),
-    maxLength: Math.min(profile.maxLength ?? longest, longest),
-    truncationSide: profile.truncation.side,
-    source,
-  };
-}
-
-/** Only where the config says `do_normalize`; the buffers of the checkpoint go before the config's numbers. */
-async function readNormalizer(
-  finder: TensorFinder,
-  layout: Layout,
-  config: JsonObject,
-  outputs: number,
-): Promise<Normalizer | null> {
-  const mean = layout.normalizer && finder.get(layout.normalizer.mean);
-  const variance = layout.normalizer && finder.get(layout.normalizer.var);
-  if (!layout.normalizer || config.do_normalize !== true) return null;
-  const kind = config.score_type;
-  if (kind !== "reward" && kind !== "cost")
-    throw new ScoreheadError(
-      "ERR_CONFIG",
-      `config.json: do_normalize is true, and score_type is ${JSON.stringify(kind)} instead of "reward" or "cost".`,
-    );
-  const values = async (tensor: CheckpointTensor | null | undefined, name: "mean" | "var"): Promise<Float32Array> => {
-    if (!tensor) return configNumbers(config, name, outputs);
-    requireShape(tensor, [outputs]);
-    return readFloats(requireFloat(tensor));
-  };
-  return { function: kind, mean: await values(mean, "mean"), var: await values(variance, "var") };
-}
-
-function configNumbers(config: JsonObject, name: "mean" | "var", outputs: number): Float32Array {
-  const value = config[name];
-  const numbers = Array.isArray(value) ? value : typeof value === "number" ? [value] : [];
-  if (numbers.length === outputs && numbers.every((n) => typeof n === "number"))
-    return Float32Array.from(numbers as number[]);
-  throw new ScoreheadError(
-    "ERR_CONFIG",
-    `do_normalize is true, and neither the tensor normalizer.${name} nor config.json's "${name}" gives ${outputs} numbers.`,
-  );
 }

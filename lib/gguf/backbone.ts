@@ -1,6 +1,7 @@
 /** What a GGUF file says about its backbone, checked before llama.cpp sees it. */
 import { ScoreheadError } from "../errors.ts";
-import type { GgufFile, GgufMetadata, GgufTensor } from "./types.ts";
+import { isNeutral } from "./neutral-keys.ts";
+import type { GgufFile, GgufMetadata, GgufTensor, GgufValue } from "./types.ts";
 
 export interface Backbone {
   readonly architecture: string;
@@ -57,7 +58,10 @@ export function readBackbone({ path, metadata, tensors }: GgufContents): Backbon
   };
 }
 
-/** What the converter writes of a backbone. llama.cpp aborts the process on others, or computes something else. */
+/**
+ * What the converter writes of a backbone. llama.cpp aborts the process on others, or computes something else, unless
+ * their values are neutral.
+ */
 const KEYS: readonly string[] = [
   ...["block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size"],
   ...["attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length"],
@@ -74,12 +78,16 @@ function refuseWhatDiffers(
 ): void {
   if (architecture !== "llama")
     throw new ScoreheadError("ERR_UNSUPPORTED", `${path}: the architecture ${architecture} is not supported.`);
-  const key = [...metadata.keys()].find((name) => name.startsWith("llama.") && !KEYS.includes(name.slice(6)));
-  if (key)
+  const changes = ([name, value]: [string, GgufValue]): boolean =>
+    name.startsWith("llama.") && !KEYS.includes(name.slice(6)) && !isNeutral(name.slice(6), value);
+  const odd = [...metadata].find(changes);
+  if (odd)
     throw new ScoreheadError(
       "ERR_UNSUPPORTED",
-      `${path} has the key ${key}, and what it asks for is not supported: scores would be wrong. Convert the checkpoint again.`,
+      `${path} has the key ${odd[0]} (${brief(odd[1])}), and what it asks for is not supported: scores would be wrong. ` +
+        "Convert the checkpoint again.",
     );
+  refuseOtherFiles(path, metadata);
   for (const { name, dims, typeName } of tensors) {
     const isVector = dims.slice(1).every((n) => n === 1);
     if (isVector ? typeName !== "F32" : NO_WEIGHTS.includes(typeName))
@@ -88,6 +96,23 @@ function refuseWhatDiffers(
         `${path}: ${name} is of type ${typeName}, which llama.cpp cannot compute with.`,
       );
   }
+}
+
+/** Files of other tools that are no whole model. */
+function refuseOtherFiles(path: string, metadata: GgufMetadata): void {
+  const type = metadata.get("general.type")?.value ?? "model";
+  if (type !== "model")
+    throw new ScoreheadError("ERR_UNSUPPORTED", `${path} is no model; its general.type is ${type}.`);
+  const parts = metadata.get("split.count")?.value ?? 1;
+  if (typeof parts === "number" && parts <= 1) return;
+  throw new ScoreheadError(
+    "ERR_UNSUPPORTED",
+    `${path} is one of ${parts} parts of a model. Join them first: llama-gguf-split --merge <first part> <file.gguf>.`,
+  );
+}
+
+function brief({ value }: GgufValue): string {
+  return typeof value === "object" ? "an array" : String(value);
 }
 
 /** llama.cpp's LLAMA_MAX_LAYERS; it aborts the process above that. */

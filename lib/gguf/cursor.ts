@@ -4,9 +4,10 @@ import { ggufError, MAX_KEY_BYTES } from "./layout.ts";
 
 /**
  * Headers are the vocabulary, its merges, the chat template and one line a tensor: 35 MB for the largest published
- * vocabulary (262 k tokens). 256 MiB leaves room and still bounds what a malicious file can make us hold.
+ * vocabulary (262 k tokens). An MLP head adds up to 358 MB: the 8192 x 8192 of a 70B model's, in F32 and base64. 512 MiB
+ * leave room and still bound what a malicious file can make us hold.
  */
-const MAX_HEADER_BYTES = 256 * 1024 * 1024;
+const MAX_HEADER_BYTES = 512 * 1024 * 1024;
 
 /** The longest strings in real files are chat templates of some 100 kB. */
 const MAX_STRING_BYTES = 16 * 1024 * 1024;

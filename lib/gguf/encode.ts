@@ -1,22 +1,16 @@
 /** Encoding a GGUF v3 header: metadata and tensor descriptions to bytes, the same bytes for the same input. */
 import { ScoreheadError } from "../errors.ts";
-import { GGML_TYPES } from "./ggml-types.ts";
+import { GGML_TYPES, type GgmlType, ggmlTypeNumber } from "./ggml-types.ts";
 import { DEFAULT_ALIGNMENT, MAGIC, MAX_DIMS, MAX_TENSOR_NAME_BYTES, padded, VALUE_TYPE } from "./layout.ts";
-import {
-  GGML_TYPE,
-  type GgufArray,
-  type GgufMetadata,
-  type GgufScalar,
-  type GgufValue,
-  type WritableType,
-} from "./types.ts";
+import type { GgufArray, GgufMetadata, GgufScalar, GgufValue } from "./types.ts";
 
 /** A tensor to be written. */
 export interface TensorPlan {
   readonly name: string;
   /** ggml order: `dims[0]` is the row length. */
   readonly dims: readonly number[];
-  readonly type: WritableType;
+  /** The name of a ggml type. */
+  readonly type: string;
 }
 
 /** The header's bytes, padded to where the tensor data starts, and each tensor's length in bytes. */
@@ -54,7 +48,7 @@ export function encodeHeader(metadata: GgufMetadata, tensors: readonly TensorPla
     out.string(tensor.name);
     out.u32(tensor.dims.length);
     for (const dim of tensor.dims) out.u64(BigInt(dim));
-    out.u32(GGML_TYPE[tensor.type]);
+    out.u32(typeOf(tensor));
     out.u64(BigInt(offset));
     offset += padded(tensorBytes[index] ?? 0, DEFAULT_ALIGNMENT);
   }
@@ -75,9 +69,15 @@ function requireDistinctNames(tensors: readonly TensorPlan[]): void {
 function bytesOf({ name, dims, type }: TensorPlan): number {
   if (dims.length < 1 || dims.length > MAX_DIMS || dims.some((dim) => !Number.isSafeInteger(dim) || dim < 1))
     throw broken(`the tensor ${name} has the dimensions [${dims.join(", ")}]`);
-  const elementBytes = GGML_TYPES.get(GGML_TYPE[type])?.blockBytes;
-  if (elementBytes === undefined) throw broken(`the tensor ${name} has the unknown type ${type}`);
-  return dims.reduce((product, dim) => product * dim, elementBytes);
+  const { blockSize, blockBytes } = GGML_TYPES.get(typeOf({ name, type })) as GgmlType;
+  if ((dims[0] as number) % blockSize !== 0) throw broken(`the rows of ${name} are no whole blocks of ${type}`);
+  return (dims.reduce((product, dim) => product * dim, 1) / blockSize) * blockBytes;
+}
+
+function typeOf({ name, type }: Pick<TensorPlan, "name" | "type">): number {
+  const number = ggmlTypeNumber(type);
+  if (number === null) throw broken(`the tensor ${name} has the unknown type ${type}`);
+  return number;
 }
 
 function encodeValue(out: Encoder, key: string, entry: GgufValue): void {

@@ -53,3 +53,10 @@ const rows: readonly (readonly [number: number, name: string, blockSize: number,
 export const GGML_TYPES: ReadonlyMap<number, GgmlType> = new Map(
   rows.map(([number, name, blockSize, blockBytes]) => [number, { name, blockSize, blockBytes }]),
 );
+
+const NUMBERS: ReadonlyMap<string, number> = new Map(rows.map(([number, name]) => [name, number]));
+
+/** The number of a type by its name; null for a name that is no type. */
+export function ggmlTypeNumber(name: string): number | null {
+  return NUMBERS.get(name) ?? null;
+}

@@ -27,9 +27,8 @@ export type GgufValue = GgufScalar | GgufArray;
 /** Metadata in file order. */
 export type GgufMetadata = ReadonlyMap<string, GgufValue>;
 
-/** ggml tensor types that scorehead writes itself, with their numbers in the file. */
-export const GGML_TYPE = { F32: 0, F16: 1, BF16: 30 } as const;
-export type WritableType = keyof typeof GGML_TYPE;
+/** ggml tensor types that scorehead writes itself; others it only copies. */
+export type WritableType = "F32" | "F16" | "BF16";
 
 /** A tensor as the file describes it. */
 export interface GgufTensor {

@@ -19,7 +19,8 @@ export function scoreMeaning(type: ScoreType, label: string, score: number): str
     case "cost":
       return score > 0 ? `${head}: harmful, > 0` : `${head}: safe, <= 0`;
     case "reward":
-      return `${head}: higher is more helpful`;
+      // A gated head's other outputs, which its score is mixed from, have scales of their own.
+      return /^reward(_\d+)?$/.test(label) ? `${head}: higher is more helpful` : head;
     case "attributes":
       if (label.startsWith("helpsteer-"))
         return `${head}: ${shorten((score - 10) / 20)} on HelpSteer's scale from 0 to 4`;

@@ -4,18 +4,37 @@
  */
 import { ScoreheadError } from "../errors.ts";
 import type { GgufMetadata, GgufValue } from "../gguf/types.ts";
-import { validateHead } from "./spec.ts";
-import type { HeadSpec, Normalizer, ReadPosition, ScoreType, TruncationSide } from "./types.ts";
+import { array, malformed, required, scalar, text } from "./keys.ts";
+import { networkFromMetadata, networkToMetadata } from "./network-keys.ts";
+import { headKind, validateHead } from "./spec.ts";
+import type {
+  Gate,
+  HeadKind,
+  HeadSpec,
+  Network,
+  Normalizer,
+  ReadPosition,
+  ScoreType,
+  TruncationSide,
+} from "./types.ts";
 
-/** The version of the keys below. A reader refuses a later one: it may change what a score means. */
-export const HEAD_VERSION = 1;
+/**
+ * The version of the keys below that each kind of head came with: a file is of the oldest version that can read it. A
+ * later one is refused, as it may change what a score means.
+ */
+const VERSION_OF: Readonly<Record<HeadKind, number>> = { linear: 1, mlp: 2, gated: 2 };
 
 const KEY = {
   version: "scorehead.version",
   profile: "scorehead.profile",
-  weight: "scorehead.head.weight",
+  kind: "scorehead.head.kind",
   dims: "scorehead.head.dims",
+  weight: "scorehead.head.weight",
   bias: "scorehead.head.bias",
+  gatingTemperature: "scorehead.head.gating.temperature",
+  gatingScale: "scorehead.head.gating.scale",
+  gatingPattern: "scorehead.head.gating.pattern",
+  rewardTransform: "scorehead.head.reward_transform",
   labels: "scorehead.labels",
   read: "scorehead.read",
   normalizerFunction: "scorehead.normalizer.function",
@@ -28,23 +47,26 @@ const KEY = {
   revision: "scorehead.source.revision",
 } as const;
 
+/** What the layers' keys begin with. A gated head's network is the regression that gives its rewards. */
+const NETWORK = "scorehead.head";
+const GATING = "scorehead.head.gating";
+
 /**
  * The metadata that {@link headFromMetadata} reads back, in a fixed order. `.head.bias` and `.normalizer.*` are there
- * only where the head has them.
+ * only where the head has them; `.head.kind` only where it is not linear.
  *
  * @throws ERR_HEAD where the head is not valid
  */
 export function headToMetadata(spec: HeadSpec): Map<string, GgufValue> {
   validateHead(spec);
-  const { bias, normalizer } = spec;
+  const { normalizer } = spec;
   const metadata = new Map<string, GgufValue>();
-  metadata.set(KEY.version, { type: "u32", value: HEAD_VERSION });
+  metadata.set(KEY.version, { type: "u32", value: VERSION_OF[headKind(spec)] });
   metadata.set(KEY.profile, { type: "string", value: spec.profile });
   metadata.set(KEY.type, { type: "string", value: spec.type });
   metadata.set(KEY.labels, { type: "array", of: "string", value: spec.labels });
   metadata.set(KEY.dims, { type: "array", of: "u32", value: Uint32Array.of(spec.outputs, spec.hiddenSize) });
-  metadata.set(KEY.weight, { type: "array", of: "f32", value: spec.weight });
-  if (bias !== null) metadata.set(KEY.bias, { type: "array", of: "f32", value: bias });
+  for (const [key, value] of weightsToMetadata(spec)) metadata.set(key, value);
   if (normalizer !== null) {
     metadata.set(KEY.normalizerFunction, { type: "string", value: normalizer.function });
     metadata.set(KEY.normalizerMean, { type: "array", of: "f32", value: normalizer.mean });
@@ -56,6 +78,32 @@ export function headToMetadata(spec: HeadSpec): Map<string, GgufValue> {
   metadata.set(KEY.repository, { type: "string", value: spec.source.repository });
   metadata.set(KEY.revision, { type: "string", value: spec.source.revision });
   return metadata;
+}
+
+function weightsToMetadata(spec: HeadSpec): [string, GgufValue][] {
+  const { network, gate } = spec;
+  const kind = headKind(spec);
+  if (kind === "linear") return linearToMetadata(network);
+  const keys: [string, GgufValue][] = [
+    [KEY.kind, { type: "string", value: kind }],
+    ...networkToMetadata(NETWORK, network),
+  ];
+  if (gate === null) return keys;
+  return [
+    ...keys,
+    ...networkToMetadata(GATING, gate.network),
+    [KEY.gatingTemperature, { type: "f32", value: gate.temperature }],
+    [KEY.gatingScale, { type: "f32", value: gate.scale }],
+    [KEY.gatingPattern, { type: "array", of: "i32", value: gate.pattern }],
+    [KEY.rewardTransform, { type: "array", of: "f32", value: gate.transform }],
+  ];
+}
+
+function linearToMetadata({ layers }: Network): [string, GgufValue][] {
+  return layers.flatMap(({ weight, bias }): [string, GgufValue][] => [
+    [KEY.weight, { type: "array", of: "f32", value: weight }],
+    ...(bias === null ? [] : [[KEY.bias, { type: "array", of: "f32", value: bias }] as [string, GgufValue]]),
+  ]);
 }
 
 /**
@@ -76,10 +124,9 @@ export function headFromMetadata(metadata: GgufMetadata): HeadSpec {
     // The three casts are checked by validateHead, which refuses every other word.
     type: text(metadata, KEY.type) as ScoreType,
     labels: required(KEY.labels, array(metadata, KEY.labels, "string")),
-    weight: required(KEY.weight, array(metadata, KEY.weight, "f32")),
     outputs,
     hiddenSize,
-    bias: array(metadata, KEY.bias, "f32"),
+    ...weightsFromMetadata(metadata, outputs, hiddenSize),
     normalizer: normalizerFrom(metadata),
     read: text(metadata, KEY.read) as ReadPosition,
     maxLength: required(KEY.maxLength, scalar(metadata, KEY.maxLength, "u32")),
@@ -93,22 +140,53 @@ export function headFromMetadata(metadata: GgufMetadata): HeadSpec {
   return spec;
 }
 
+function weightsFromMetadata(
+  metadata: GgufMetadata,
+  outputs: number,
+  hiddenSize: number,
+): Pick<HeadSpec, "network" | "gate"> {
+  const kind = kindOf(metadata);
+  if (kind === "mlp") return { network: networkFromMetadata(metadata, NETWORK), gate: null };
+  if (kind === "gated") return { network: networkFromMetadata(metadata, NETWORK), gate: gateFrom(metadata) };
+  if (kind !== "linear") throw malformed(KEY.kind, `is "${kind}", which this scorehead does not know`);
+  const weight = required(KEY.weight, array(metadata, KEY.weight, "f32"));
+  const bias = array(metadata, KEY.bias, "f32");
+  return { network: { layers: [{ outputs, inputs: hiddenSize, weight, bias }], activation: null }, gate: null };
+}
+
+function gateFrom(metadata: GgufMetadata): Gate {
+  const { gatingTemperature, gatingScale, gatingPattern, rewardTransform } = KEY;
+  return {
+    network: networkFromMetadata(metadata, GATING),
+    temperature: required(gatingTemperature, scalar(metadata, gatingTemperature, "f32")),
+    scale: required(gatingScale, scalar(metadata, gatingScale, "f32")),
+    transform: required(rewardTransform, array(metadata, rewardTransform, "f32")),
+    pattern: required(gatingPattern, array(metadata, gatingPattern, "i32")),
+  };
+}
+
+function kindOf(metadata: GgufMetadata): string {
+  return scalar(metadata, KEY.kind, "string") ?? "linear";
+}
+
 function checkVersion(metadata: GgufMetadata): void {
   const version = scalar(metadata, KEY.version, "u32");
-  if (version !== null && version > HEAD_VERSION) {
+  const known = VERSION_OF[kindOf(metadata) as HeadKind] ?? Math.max(...Object.values(VERSION_OF));
+  if (version !== null && version > known) {
     throw new ScoreheadError(
       "ERR_NEWER_VERSION",
-      `The file's score head is of version ${version}; this scorehead reads version ${HEAD_VERSION}. ` +
+      `The file's score head is of version ${version}; this scorehead reads version ${known} of such a head. ` +
         "Upgrade it: npm install scorehead@latest.",
     );
   }
   if (version === 0) throw malformed(KEY.version, "is 0, which no version is");
-  if (version === null || !metadata.has(KEY.weight)) {
+  if (version === null || !(metadata.has(KEY.weight) || metadata.has(KEY.kind))) {
     const missing = version === null ? KEY.version : KEY.weight;
     throw new ScoreheadError(
       "ERR_NO_HEAD",
       `The file carries no score head (it has no key ${missing}). Convert the model's checkpoint with ` +
-        "`scorehead convert <checkpoint-dir> -o <file.gguf>`; other tools leave the head out.",
+        "`scorehead convert <checkpoint-dir> -o <file.gguf>`, or give this file a head with `--head` (option `head`) or " +
+        "`scorehead attach`; other tools leave the head out.",
     );
   }
 }
@@ -122,45 +200,4 @@ function normalizerFrom(metadata: GgufMetadata): Normalizer | null {
     mean: required(normalizerMean, array(metadata, normalizerMean, "f32")),
     var: required(normalizerVar, array(metadata, normalizerVar, "f32")),
   };
-}
-
-interface ScalarValue {
-  string: string;
-  u32: number;
-}
-
-interface ArrayValue {
-  string: readonly string[];
-  u32: Uint32Array;
-  f32: Float32Array;
-}
-
-/** The value of a scalar key; null where it is absent. */
-function scalar<T extends keyof ScalarValue>(metadata: GgufMetadata, key: string, type: T): ScalarValue[T] | null {
-  const found = metadata.get(key);
-  if (found === undefined) return null;
-  if (found.type !== type) throw malformed(key, `is of type ${found.type} instead of ${type}`);
-  return found.value as ScalarValue[T];
-}
-
-/** The value of an array key; null where it is absent. */
-function array<T extends keyof ArrayValue>(metadata: GgufMetadata, key: string, of: T): ArrayValue[T] | null {
-  const found = metadata.get(key);
-  if (found === undefined) return null;
-  if (found.type !== "array") throw malformed(key, `is of type ${found.type} instead of an array of ${of}`);
-  if (found.of !== of) throw malformed(key, `is an array of ${found.of} instead of ${of}`);
-  return found.value as ArrayValue[T];
-}
-
-function text(metadata: GgufMetadata, key: string): string {
-  return required(key, scalar(metadata, key, "string"));
-}
-
-function required<T>(key: string, value: T | null): T {
-  if (value === null) throw malformed(key, "is missing");
-  return value;
-}
-
-function malformed(key: string, what: string): ScoreheadError {
-  return new ScoreheadError("ERR_GGUF", `The GGUF key ${key} ${what}. Convert the checkpoint again.`);
 }

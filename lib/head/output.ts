@@ -1,6 +1,6 @@
 /** The typed result: rows of any length, in input order, padded to one tensor each. */
 import { ScoreheadError } from "../errors.ts";
-import type { HeadSpec, ScoreType } from "./types.ts";
+import type { HeadFacts, ScoreType } from "./types.ts";
 
 /** A dense row-major tensor. */
 export interface Tensor<T extends Float32Array | Int32Array> {
@@ -57,12 +57,12 @@ export interface ScoredRow {
  *
  * @param rows one a text, in input order; an empty batch gives tensors of 0 rows and none of the optional ones
  * @param spec of the head that computed them
- * @throws ERR_NON_FINITE naming the text where a score or hidden state is NaN or infinite; ERR_MEMORY where a tensor is
+ * @throws ERR_NON_FINITE naming the text where a score is NaN or infinite; ERR_MEMORY where a tensor is
  *   larger than the machine allows; ERR_INTERNAL where a row does not have the head's shape
  */
 export function assembleOutput(
   rows: readonly ScoredRow[],
-  spec: Pick<HeadSpec, "type" | "labels" | "outputs" | "hiddenSize">,
+  spec: Pick<HeadFacts, "type" | "labels" | "outputs" | "hiddenSize">,
 ): ScoreModelOutput {
   const { type, labels, outputs, hiddenSize } = spec;
   const lengths = Int32Array.from(rows, ({ tokenIds }) => tokenIds.length);
@@ -107,16 +107,17 @@ function stackRows(rows: readonly ScoredRow[], name: TensorName, dims: readonly 
         `Row ${i} has ${values?.length ?? "no"} numbers as ${MEANING[name]} instead of ${expected}. Please report this.`,
       );
     }
-    checkFinite(values, i, name, width);
+    // The addon has looked at every hidden state; scores were normalised or mixed since.
+    if (name === "scores" || name === "endScores") checkFinite(values, i, name, width);
     data.set(values, i * stride);
   }
   return { data, dims };
 }
 
-function checkFinite(values: Float32Array, row: number, name: TensorName, width: number): void {
+function checkFinite(values: Float32Array, row: number, name: "scores" | "endScores", width: number): void {
   const at = values.findIndex((value) => !Number.isFinite(value));
   if (at < 0) return;
-  const token = name === "scores" || name === "hidden" ? ` of token ${Math.floor(at / width)}` : "";
+  const token = name === "scores" ? ` of token ${Math.floor(at / width)}` : "";
   throw new ScoreheadError(
     "ERR_NON_FINITE",
     `Text ${row}: number ${at % width} of the ${MEANING[name]}${token} is ${values[at]}. The checkpoint is damaged, or ` +

@@ -1,10 +1,16 @@
 /** What a valid score head is, and how the outputs of a wide one are called. */
 import { ScoreheadError } from "../errors.ts";
+import { checkNetwork, firstNonFinite, MAX_OUTPUTS } from "./network.ts";
 import { isReadPosition, READ_POSITION_WORDS } from "./read-position.ts";
-import type { HeadSpec, Normalizer, ScoreType } from "./types.ts";
-
-/** Far above any published head (19 outputs), far below what a corrupt file can ask for. */
-const MAX_OUTPUTS = 65_536;
+import {
+  type Gate,
+  type HeadKind,
+  type HeadSpec,
+  type LoadedHead,
+  type Normalizer,
+  SCORE_TYPES,
+  type ScoreType,
+} from "./types.ts";
 
 /** llama.cpp's positions are 32-bit integers. */
 const MAX_LENGTH = 2 ** 31 - 1;
@@ -30,14 +36,34 @@ export function defaultLabels(type: ScoreType, outputs: number, fixed: readonly 
   return outputs === 1 ? [word] : Array.from({ length: outputs }, (_, i) => `${word}_${i}`);
 }
 
+/** The labels of a gated head: its score, then what it is mixed from. `fixed` as for {@link defaultLabels}. */
+export function gatedLabels(attributes: number, fixed: readonly string[] | null): readonly string[] {
+  return ["reward", ...(fixed?.length === attributes ? fixed : defaultLabels("attributes", attributes, null))];
+}
+
+export function headKind({ network, gate }: Pick<HeadSpec, "network" | "gate">): HeadKind {
+  if (gate !== null) return "gated";
+  return network.layers.length > 1 ? "mlp" : "linear";
+}
+
+/** The head without its weights, once the addon holds them. */
+export function loadedHead({ network, gate, ...facts }: HeadSpec): LoadedHead {
+  if (gate === null) return { ...facts, kind: headKind({ network, gate }), mixing: null };
+  const { network: _, ...mixing } = gate;
+  return { ...facts, kind: "gated", mixing };
+}
+
 /**
  * Checks that a head is complete, finite and consistent, and that it fits the backbone where that is known.
  *
- * @param spec the head; `weight` is row-major `[outputs, hiddenSize]`
- * @param backbone `hiddenSize`: the width of the backbone's hidden states
+ * @param spec the head
+ * @param backbone `hiddenSize`: the width of the backbone's hidden states; `vocabularySize`: how many tokens it knows
  * @throws ERR_HEAD naming the output and the index of the first thing that is wrong
  */
-export function validateHead(spec: HeadSpec, backbone: { readonly hiddenSize?: number } = {}): void {
+export function validateHead(
+  spec: HeadSpec,
+  backbone: { readonly hiddenSize?: number; readonly vocabularySize?: number } = {},
+): void {
   const { outputs, hiddenSize } = spec;
   if (!Number.isInteger(outputs) || outputs < 1 || outputs > MAX_OUTPUTS) {
     throw head(`A score head has 1 to ${MAX_OUTPUTS} outputs, not ${outputs}.`);
@@ -46,18 +72,19 @@ export function validateHead(spec: HeadSpec, backbone: { readonly hiddenSize?: n
   if (backbone.hiddenSize !== undefined && backbone.hiddenSize !== hiddenSize) {
     throw head(
       `The score head takes hidden states of ${hiddenSize} numbers, but the backbone's have ${backbone.hiddenSize}. ` +
-        "The head and the backbone are not of the same model; convert the checkpoint again.",
+        "The head and the backbone are not of the same model: convert the checkpoint again, or name the head of this backbone.",
     );
   }
   checkLabels(spec);
-  checkWeight(spec);
-  if (spec.bias !== null) checkVector(spec.bias, "bias", spec);
+  const { network, gate } = spec;
+  if (gate === null) checkNetwork(network, "head", hiddenSize, outputs, spec.labels);
+  else checkGated(spec, gate, backbone.vocabularySize ?? Number.POSITIVE_INFINITY);
   if (spec.normalizer !== null) checkNormalizer(spec.normalizer, spec);
   checkReading(spec);
 }
 
 function checkLabels({ type, labels, outputs }: HeadSpec): void {
-  if (type !== "reward" && type !== "cost" && type !== "attributes") {
+  if (!SCORE_TYPES.includes(type)) {
     throw head(`A score's type is reward, cost or attributes, not "${String(type)}".`);
   }
   if (labels.length !== outputs) throw head(`The head has ${outputs} outputs, but ${labels.length} labels.`);
@@ -72,17 +99,34 @@ function checkLabels({ type, labels, outputs }: HeadSpec): void {
   }
 }
 
-function checkWeight({ weight, outputs, hiddenSize, labels }: HeadSpec): void {
-  if (weight.length !== outputs * hiddenSize) {
-    throw head(`The head's weight has ${weight.length} numbers, but ${outputs} x ${hiddenSize} are needed.`);
-  }
-  const i = firstNonFinite(weight);
-  if (i < 0) return;
-  const output = Math.floor(i / hiddenSize);
-  throw head(
-    `The weight of output ${output} ("${labels[output]}") is ${weight[i]} at index ${i % hiddenSize}: ` +
-      "the checkpoint is damaged.",
-  );
+function checkGated(
+  { network, hiddenSize, outputs, labels, type, normalizer }: HeadSpec,
+  gate: Gate,
+  vocabularySize: number,
+): void {
+  const rewards = outputs - 1;
+  if (rewards < 1) throw head("A gated head has a score and at least one reward that it is mixed from.");
+  if (type !== "reward" || labels[0] !== "reward")
+    throw head(
+      `A gated head's first output is its score, "reward" of type reward, not "${labels[0]}" of type ${type}.`,
+    );
+  if (normalizer !== null) throw head("A gated head's score is not normalised.");
+  checkNetwork(network, "regression", hiddenSize, rewards, labels.slice(1));
+  checkNetwork(gate.network, "gating network", hiddenSize, rewards, labels.slice(1));
+  const { temperature, scale, transform, pattern } = gate;
+  if (!(temperature > 0) || !Number.isFinite(temperature))
+    throw head(`The gating temperature is ${temperature}; it has to be a positive number.`);
+  if (!Number.isFinite(scale)) throw head(`The gating scale is ${scale}: the checkpoint is damaged.`);
+  if (transform.length !== rewards * rewards)
+    throw head(`The reward transform has ${transform.length} numbers, but ${rewards} x ${rewards} are needed.`);
+  const i = firstNonFinite(transform);
+  if (i >= 0) throw head(`Number ${i} of the reward transform is ${transform[i]}: the checkpoint is damaged.`);
+  const odd = pattern.find((id) => id < 0 || id >= vocabularySize);
+  if (pattern.length === 0 || odd !== undefined)
+    throw head(
+      `The gating position's token pattern (${pattern.join(", ") || "empty"}) is not of this vocabulary of ` +
+        `${vocabularySize} tokens: no text could be scored.`,
+    );
 }
 
 /** One finite number an output. */
@@ -118,10 +162,6 @@ function checkReading({ read, maxLength, truncationSide }: HeadSpec): void {
   if (truncationSide !== "left" && truncationSide !== "right") {
     throw head(`The truncation side is left or right, not "${String(truncationSide)}".`);
   }
-}
-
-function firstNonFinite(values: Float32Array): number {
-  return values.findIndex((value) => !Number.isFinite(value));
 }
 
 function head(message: string): ScoreheadError {

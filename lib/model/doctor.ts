@@ -2,13 +2,13 @@
 import { stat } from "node:fs/promises";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { basename } from "node:path";
+import { openScorable, type Scorable } from "../attach/scorable.ts";
 import { cacheDirectory } from "../cache-directory.ts";
 import { checkPath } from "../check-options.ts";
 import { planCheckpoint } from "../convert/run.ts";
 import { ioError, isScoreheadError } from "../errors.ts";
-import { type GgufContents, readBackbone } from "../gguf/backbone.ts";
+import { readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
-import { headFromMetadata } from "../head/metadata.ts";
 import { addon, manifest } from "../runtime/addon.ts";
 import type { NativeDevice } from "../runtime/contract.ts";
 import { GPU_KINDS, gpuFolders, packageNames } from "../runtime/locate.ts";
@@ -20,7 +20,6 @@ import {
   runtimeAttempts,
   selectDevices,
 } from "../runtime/open.ts";
-import { refuseTokenizer } from "../source/resolve.ts";
 import { plannedContents } from "./inspect.ts";
 import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
 import { attempt, note, type Problem } from "./problems.ts";
@@ -142,17 +141,16 @@ function cpuLibrary({ directory }: Runtime): string | null {
 const CPU: DeviceSelection = { kind: "cpu", devices: [] };
 
 async function modelUse(path: string, device: DeviceSelection, options: DoctorOptions): Promise<DoctorModel> {
-  const contents = await contentsOf(path, options);
-  const backbone = readBackbone(contents);
-  const { maxLength, profile } = headFromMetadata(contents.metadata);
+  const { backbone, head } = await modelOf(path, options);
+  const { maxLength, profile } = head;
   return { path, architecture: backbone.architecture, profile, ...chooseSizes(backbone, maxLength, device, options) };
 }
 
-async function contentsOf(path: string, { tokenizer }: DoctorOptions): Promise<GgufContents> {
+async function modelOf(path: string, { tokenizer }: DoctorOptions): Promise<Pick<Scorable, "backbone" | "head">> {
   const found = await stat(path).catch((error: unknown) => {
     throw ioError("open", path, error);
   });
-  if (found.isDirectory()) return plannedContents(path, await planCheckpoint(path, { tokenizer }));
-  refuseTokenizer(path, tokenizer);
-  return readGguf(path);
+  if (!found.isDirectory()) return openScorable(await readGguf(path), { tokenizer });
+  const plan = await planCheckpoint(path, { tokenizer });
+  return { backbone: readBackbone(plannedContents(path, plan)), head: plan.head };
 }

@@ -1,18 +1,17 @@
 /** A loaded model and all that scoring with it needs. */
+import type { Scorable } from "../attach/scorable.ts";
 import { describe } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
-import { type Backbone, readBackbone } from "../gguf/backbone.ts";
+import type { Backbone } from "../gguf/backbone.ts";
 import type { GgufFile } from "../gguf/types.ts";
-import { headFromMetadata } from "../head/metadata.ts";
 import { readToken } from "../head/read-position.ts";
-import { defaultLabels, validateHead } from "../head/spec.ts";
-import type { HeadSpec, ScoreType } from "../head/types.ts";
+import { defaultLabels, loadedHead } from "../head/spec.ts";
+import type { HeadKind, HeadSpec, LoadedHead, Network, ScoreType } from "../head/types.ts";
 import { ChatTemplate } from "../prompt/chat-template.ts";
 import { findProfile, PROFILE_NAMES, scoreType } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
-import type { ModelHandle, NativeAddon } from "../runtime/contract.ts";
+import type { ModelHandle, NativeAddon, NativeNetwork } from "../runtime/contract.ts";
 import { type DeviceSelection, nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
-import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
 import { Collector } from "./collector.ts";
 import type { LoadOptions } from "./options.ts";
@@ -24,7 +23,7 @@ export interface Engine {
   readonly handle: ModelHandle;
   readonly scheduler: Scheduler;
   readonly collector: Collector;
-  readonly spec: HeadSpec;
+  readonly spec: LoadedHead;
   /** null: the file names a profile that this version does not know, so it has no template. */
   readonly profile: Profile | null;
   /** null: the file has none. */
@@ -42,6 +41,8 @@ export interface ModelInfo {
   readonly path: string;
   readonly profile: string;
   readonly type: ScoreType;
+  /** `gated`: the first output is the score, and the others are the rewards that it is mixed from. */
+  readonly kind: HeadKind;
   readonly labels: readonly string[];
   readonly architecture: string;
   readonly hiddenSize: number;
@@ -54,17 +55,17 @@ export interface ModelInfo {
   readonly threads: number;
 }
 
-/** Opens a checked GGUF file. @throws as `ScoreModel.load` */
-export async function openEngine(file: GgufFile, options: LoadOptions): Promise<Engine> {
-  const spec = headFor(file, options.profile);
-  const backbone = readBackbone(file);
-  validateHead(spec, backbone);
-  const rules = tokenizerRules(file.metadata);
-  checkReadToken(spec, rules);
+/** Opens a checked GGUF file with its head. @throws as `ScoreModel.load` */
+export async function openEngine(scorable: Scorable, options: LoadOptions): Promise<Engine> {
+  const { file, backbone, tokenizer } = scorable;
+  const { rules } = tokenizer;
+  const head = headFor(scorable, options.profile);
+  checkReadToken(head, rules);
+  const spec = loadedHead(head);
   const { addon } = openRuntime();
   const selection = selectDevices(options.device ?? "auto");
   const sizing = chooseSizes(backbone, spec.maxLength, selection, options);
-  const opened = await openModel(addon, file.path, spec, selection, sizing, options);
+  const opened = await openModel(addon, file.path, head, selection, sizing, options);
   const collector = new Collector(spec);
   const limits = { ...sizing, contextTokens: opened.contextTokens };
   const decode: Decode = (batch) =>
@@ -89,7 +90,7 @@ export async function openEngine(file: GgufFile, options: LoadOptions): Promise<
 async function openModel(
   addon: NativeAddon,
   path: string,
-  spec: HeadSpec,
+  head: HeadSpec,
   { devices }: DeviceSelection,
   sizing: Sizing,
   { mainGpu, tensorSplit }: LoadOptions,
@@ -116,43 +117,50 @@ async function openModel(
       maxOutputs: sizing.maxOutputs,
       threads: sizing.threads,
       kvF32: sizing.kv === "f32",
-      headWeight: spec.weight,
-      headBias: spec.bias ?? new Float32Array(0),
-      headOutputs: spec.outputs,
-      headHiddenSize: spec.hiddenSize,
+      head: nativeNetwork(head.network),
+      gate: nativeNetwork(head.gate?.network ?? null),
     });
   } catch (error) {
     throw nativeError(error);
   }
 }
 
-function modelInfo(
-  { path }: GgufFile,
-  spec: HeadSpec,
-  { architecture }: Backbone,
-  { kind, devices }: DeviceSelection,
-  { contextTokens, threads }: Sizing,
-): ModelInfo {
-  const names = devices.map(({ description }) => description).join(", ");
-  const { profile, type, labels, hiddenSize, maxLength } = spec;
-  const device = names ? `${kind} (${names})` : kind;
-  return { path, profile, type, labels, architecture, hiddenSize, maxLength, contextTokens, device, threads };
+/** A network as the addon takes it; null: without layers. */
+export function nativeNetwork(network: Network | null): NativeNetwork {
+  const layers = network?.layers.map((layer) => ({ ...layer, bias: layer.bias ?? new Float32Array(0) })) ?? [];
+  return { layers, activation: network?.activation ?? "relu" };
 }
 
-/** The file's head, under another profile where the user says so: its template, type, labels, reading and truncation. */
-function headFor(file: GgufFile, profileName: string | undefined): HeadSpec {
-  const spec = headFromMetadata(file.metadata);
-  if (profileName === undefined) return spec;
+function modelInfo(
+  { path }: GgufFile,
+  spec: LoadedHead,
+  { architecture }: Backbone,
+  selection: DeviceSelection,
+  { contextTokens, threads }: Sizing,
+): ModelInfo {
+  const names = selection.devices.map(({ description }) => description).join(", ");
+  const { profile, type, kind, labels, hiddenSize, maxLength } = spec;
+  const device = names ? `${selection.kind} (${names})` : selection.kind;
+  return { path, profile, type, kind, labels, architecture, hiddenSize, maxLength, contextTokens, device, threads };
+}
+
+/**
+ * The file's head, under another profile where the user says so: its template, type, labels, reading and truncation. A
+ * head that is attached was read under that profile.
+ */
+function headFor({ head: spec, isAttached }: Scorable, profileName: string | undefined): HeadSpec {
+  if (profileName === undefined || isAttached) return spec;
   const profile = findProfile(profileName);
   if (!profile)
     throw new ScoreheadError("ERR_ARGUMENT", `There is no profile "${profileName}"; known: ${PROFILE_NAMES}.`);
   const type = scoreType(profile, spec.outputs);
+  const keepsLabels = type === spec.type && profile.labels === null;
+  const labels = (): readonly string[] => defaultLabels(type, spec.outputs, profile.labels);
   return {
     ...spec,
     profile: profile.name,
-    type,
-    labels:
-      type === spec.type && profile.labels === null ? spec.labels : defaultLabels(type, spec.outputs, profile.labels),
+    // What a gated head's outputs are follows from its gate.
+    ...(spec.gate === null && { type, labels: keepsLabels ? spec.labels : labels() }),
     read: profile.read,
     maxLength: profile.maxLength === null ? spec.maxLength : Math.min(profile.maxLength, spec.maxLength),
     truncationSide: profile.truncation.side,

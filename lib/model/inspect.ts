@@ -1,5 +1,8 @@
 /** What a GGUF file or a checkpoint directory is, and whether it can be scored with or converted. No weights are read. */
 import { stat } from "node:fs/promises";
+import { withoutClassifier } from "../attach/classifier.ts";
+import { readFileHead } from "../attach/scorable.ts";
+import { fileTokenizer, refuseTokenizer } from "../attach/tokenizer.ts";
 import { checkOptions, checkPath, ofType } from "../check-options.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Checkpoint, CheckpointTensor } from "../checkpoint/types.ts";
@@ -10,11 +13,10 @@ import { type Backbone, type GgufContents, readBackbone } from "../gguf/backbone
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { headFromMetadata } from "../head/metadata.ts";
+import { type HeadReport, headReport } from "../head/report.ts";
 import { validateHead } from "../head/spec.ts";
-import type { HeadSpec } from "../head/types.ts";
 import { findProfile } from "../prompt/profiles.ts";
 import { QUANTIZED_TYPES } from "../runtime/quantize.ts";
-import { refuseTokenizer } from "../source/resolve.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
 import { attempt, note, type Problem } from "./problems.ts";
@@ -24,13 +26,6 @@ export interface InspectOptions {
   readonly tokenizer?: string | undefined;
   /** For a checkpoint: the profile to convert with. */
   readonly profile?: string | undefined;
-}
-
-/** The head's facts: everything but its numbers. */
-export interface HeadReport extends Omit<HeadSpec, "weight" | "bias" | "normalizer"> {
-  readonly bias: boolean;
-  /** The function of safe-rlhf's normaliser, or null where scores are raw. */
-  readonly normalizer: "reward" | "cost" | null;
 }
 
 export interface TokenizerReport extends Omit<TokenizerRules, "addedTokens"> {
@@ -76,14 +71,14 @@ export async function inspect(path: string, options?: InspectOptions): Promise<I
     throw ioError("inspect", path, error);
   });
   if (found.isDirectory()) return inspectCheckpoint(path, checked);
-  refuseTokenizer(path, checked.tokenizer);
-  return inspectGguf(path);
+  return inspectGguf(path, checked.tokenizer);
 }
 
-async function inspectGguf(path: string): Promise<InspectReport> {
+async function inspectGguf(path: string, tokenizer: string | undefined): Promise<InspectReport> {
   const file = await readGguf(path);
+  refuseTokenizer(file, tokenizer);
   const problems: Problem[] = [];
-  const facts = modelFacts(file, problems);
+  const facts = await fileFacts(file, tokenizer, problems);
   return {
     path,
     kind: "gguf",
@@ -155,6 +150,24 @@ function tensorFacts(
   };
 }
 
+/** As far as each can be read. */
+async function fileFacts(
+  file: GgufFile,
+  tokenizer: string | undefined,
+  problems: Problem[],
+): Promise<Pick<InspectReport, "backbone" | "head" | "tokenizer">> {
+  const noted = (error: unknown): null => note(problems, error);
+  const backbone = attempt(problems, () => readBackbone(withoutClassifier(file)));
+  const head = await readFileHead(file, backbone, {}).catch(noted);
+  const found = await fileTokenizer(file, tokenizer, undefined).catch(noted);
+  if (head && backbone) attempt(problems, () => validateHead(head.head, backbone));
+  return {
+    backbone,
+    head: head && headReport(head.head),
+    tokenizer: found && tokenizerReport(found.rules),
+  };
+}
+
 function modelFacts(
   contents: GgufContents,
   problems: Problem[],
@@ -164,10 +177,6 @@ function modelFacts(
   const rules = attempt(problems, () => tokenizerRules(contents.metadata));
   if (head && backbone) attempt(problems, () => validateHead(head, backbone));
   return { backbone, head: head && headReport(head), tokenizer: rules && tokenizerReport(rules) };
-}
-
-function headReport({ weight: _, bias, normalizer, ...facts }: HeadSpec): HeadReport {
-  return { ...facts, bias: bias !== null, normalizer: normalizer?.function ?? null };
 }
 
 function tokenizerReport({ addedTokens, ...facts }: TokenizerRules): TokenizerReport {

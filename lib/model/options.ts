@@ -1,9 +1,9 @@
 /** The options of the public API and their checks: nothing of the wrong type gets past this file. */
+import { HEAD_CHECKS } from "../attach/attach.ts";
 import { abortSignal, type Check, checkOptions, integer, ofType, oneOf } from "../check-options.ts";
 import type { ConvertProgress } from "../convert/run.ts";
 import type { ScoreheadError } from "../errors.ts";
-import { isReadPosition, READ_POSITION_WORDS } from "../head/read-position.ts";
-import type { ReadPosition, TruncationSide } from "../head/types.ts";
+import type { ReadPosition, ScoreType, TruncationSide } from "../head/types.ts";
 import type { ConversationInput, Message } from "../prompt/types.ts";
 import { DEVICE_CHOICES, type DeviceChoice } from "../runtime/open.ts";
 import type { Weights } from "./rank.ts";
@@ -43,8 +43,17 @@ export interface LoadOptions {
   readonly tensorSplit?: readonly number[] | undefined;
   /** Profile to use instead of the file's own. */
   readonly profile?: string | undefined;
-  /** For a checkpoint directory without tokenizer or config of its own (Starling): the base model's directory. */
+  /**
+   * For a checkpoint directory without tokenizer or config of its own (Starling): the base model's directory. For a
+   * .gguf of another tool: the directory with the checkpoint's tokenizer files.
+   */
   readonly tokenizer?: string | undefined;
+  /** For a .gguf: a head to score with, as a safetensors file or a directory that holds it; the file stays as it is. */
+  readonly head?: string | undefined;
+  /** Of such a head, or of a file's own classifier: what its scores mean. Default: as the profile or the outputs say. */
+  readonly type?: ScoreType | undefined;
+  /** Likewise: the outputs' names. */
+  readonly labels?: readonly string[] | undefined;
   readonly onLog?: LogListener | undefined;
   /** Receives warnings, e.g. an assumption made while converting a checkpoint directory. */
   readonly onWarning?: ((message: string) => void) | undefined;
@@ -103,6 +112,9 @@ const LOAD_CHECKS: Readonly<Record<keyof LoadOptions, Check>> = {
   tensorSplit: shares,
   profile: ofType("string"),
   tokenizer: ofType("string"),
+  head: HEAD_CHECKS.head,
+  type: HEAD_CHECKS.type,
+  labels: HEAD_CHECKS.labels,
   onLog: ofType("function"),
   onWarning: ofType("function"),
   onProgress: ofType("function"),
@@ -121,7 +133,7 @@ const SCORE_CHECKS: Readonly<Record<keyof ScoreOptions, Check>> = {
   hiddenStates: oneOf(["end", "all"]),
   maxLength: integer(1, MOST_TOKENS),
   truncate: oneOf(["left", "right"]),
-  read: (value) => (isReadPosition(value) ? null : oneOf(READ_POSITION_WORDS)(value)),
+  read: HEAD_CHECKS.read,
   appendEos: ofType("boolean"),
   signal: abortSignal,
   onProgress: ofType("function"),

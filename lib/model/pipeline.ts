@@ -6,6 +6,7 @@
  */
 import { assembleOutput, type ScoreModelOutput } from "../head/output.ts";
 import type { Engine } from "./engine.ts";
+import { blameText, NonFiniteOutput } from "./non-finite.ts";
 import type { ScoreInput, ScoreOptions } from "./options.ts";
 import { type PreparedText, prepareTexts } from "./prepare.ts";
 
@@ -25,7 +26,12 @@ export async function scoreTexts(
   { signal, onProgress }: Pick<ScoreOptions, "signal" | "onProgress">,
 ): Promise<ScoreModelOutput> {
   const rows = texts.map(({ row }) => row);
-  await scheduler.run(rows, signal, onProgress && ((done, total) => onProgress({ done, total })));
+  await scheduler
+    .run(rows, signal, onProgress && ((done, total) => onProgress({ done, total })))
+    .catch((error: unknown) => {
+      if (!(error instanceof NonFiniteOutput)) throw error;
+      return blameText(error, rows, (row) => scheduler.run([row], signal));
+    });
   return assembleOutput(
     texts.map(({ row, dropped }) => collector.scoredRow(row, dropped)),
     spec,

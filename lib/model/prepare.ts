@@ -3,8 +3,9 @@ import { checkAborted } from "../abort.ts";
 import type { Row } from "../batch/types.ts";
 import { describe } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
+import { gatingIndex } from "../head/gating.ts";
 import { readIndex, readToken } from "../head/read-position.ts";
-import type { HeadSpec } from "../head/types.ts";
+import type { LoadedHead } from "../head/types.ts";
 import { type RenderedConversation, renderConversation } from "../prompt/conversation.ts";
 import type { ConversationInput } from "../prompt/types.ts";
 import { nativeError } from "../runtime/open.ts";
@@ -164,10 +165,11 @@ function fitToLength(engine: Engine, ids: Int32Array, options: ScoreOptions): { 
 
 function toRow({ spec, rules }: Engine, tokens: Int32Array, options: ScoreOptions, keep: boolean): Row {
   const read = readPosition(spec, rules, tokens, options);
-  return { tokens, read, perToken: options.perToken ?? false, hidden: options.hiddenStates ?? "none", keep };
+  const gate = spec.mixing && gatingIndex(tokens, spec.mixing.pattern);
+  return { tokens, read, gate, perToken: options.perToken ?? false, hidden: options.hiddenStates ?? "none", keep };
 }
 
-function readPosition(spec: HeadSpec, rules: TokenizerRules, ids: Int32Array, options: ScoreOptions): Row["read"] {
+function readPosition(spec: LoadedHead, rules: TokenizerRules, ids: Int32Array, options: ScoreOptions): Row["read"] {
   const read = options.read ?? spec.read;
   if (read !== "card") return readIndex(ids, read, rules.padId);
   const maxLength = options.maxLength ?? spec.maxLength;

@@ -1,7 +1,7 @@
 /** Best-of-N: the answers to one prompt, best first. */
 import { describe } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
-import type { ScoreType } from "../head/types.ts";
+import type { LoadedHead, ScoreType } from "../head/types.ts";
 import type { Message } from "../prompt/types.ts";
 import type { ScoreInput } from "./options.ts";
 
@@ -36,9 +36,16 @@ export function rankInputs(prompt: unknown, responses: unknown): ScoreInput[] {
   return answers.map((content) => ({ messages: [...messages, { role: "assistant" as const, content }] }));
 }
 
-/** One weight an output. @throws ERR_ARGUMENT where there are several outputs and no weights, or weights that do not fit */
-export function resolveWeights(weights: unknown, labels: readonly string[]): readonly number[] {
-  if (weights === undefined && labels.length === 1) return [1];
+/**
+ * One weight an output. Without weights the one output counts, or the score of a gated head, which is mixed already.
+ * @throws ERR_ARGUMENT where there are several outputs and no weights, or weights that do not fit
+ */
+export function resolveWeights(
+  weights: unknown,
+  { labels, kind }: Pick<LoadedHead, "labels" | "kind">,
+): readonly number[] {
+  if (weights === undefined && (labels.length === 1 || kind === "gated"))
+    return labels.map((_, i) => (i === 0 ? 1 : 0));
   if (weights === undefined)
     throw new ScoreheadError(
       "ERR_ARGUMENT",

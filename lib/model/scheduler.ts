@@ -5,6 +5,7 @@ import type { BatchLimits, Row } from "../batch/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import type { NativeBatch, NativeBatchResult } from "../runtime/contract.ts";
 import type { Collector } from "./collector.ts";
+import { NonFiniteOutput } from "./non-finite.ts";
 import { Slices } from "./slices.ts";
 
 /** What a model has done since it was loaded. */
@@ -131,6 +132,7 @@ export class Scheduler {
       this.#batches++;
       this.#milliseconds += performance.now() - start;
     }
+    if (result && result.nonFinite >= 0) throw new NonFiniteOutput(batch.deliveries);
     this.#collector.take(batch, result);
     const progressed = new Map<Call, number>();
     for (const row of batch.finished) {

@@ -2,11 +2,10 @@
 import { unlessAborted } from "../abort.ts";
 import { checkPath } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
-import { readGguf } from "../gguf/read.ts";
 import type { ScoreModelOutput } from "../head/output.ts";
 import type { Message } from "../prompt/types.ts";
 import { subscribeLog } from "../runtime/log.ts";
-import { resolveSource } from "../source/resolve.ts";
+import { openSource } from "../source/open.ts";
 import { type Engine, type ModelInfo, openEngine } from "./engine.ts";
 import {
   checkLoadOptions,
@@ -62,8 +61,8 @@ export class ScoreModel {
   /**
    * Loads a model.
    *
-   * @param source a .gguf with a score head, or a published checkpoint's directory, which is converted into the cache
-   *   the first time
+   * @param source a .gguf with a score head, or without one and a `head` to use with it, or a published checkpoint's
+   *   directory, which is converted into the cache the first time
    * @param options see {@link LoadOptions}
    * @returns the model, once its weights are there
    * @throws ERR_ARGUMENT, ERR_NOT_FOUND, ERR_GGUF, ERR_NO_HEAD, ERR_NEWER_VERSION, ERR_HEAD, ERR_RUNTIME, ERR_DEVICE,
@@ -74,9 +73,9 @@ export class ScoreModel {
     checkPath(source, "The model");
     const unsubscribe = subscribeLog(checked.onLog);
     try {
-      const path = await resolveSource(source, checked);
-      const file = await readGguf(path);
-      const opening = openEngine(file, checked).then((engine) => new ScoreModel(engine, unsubscribe));
+      const scorable = await openSource(source, checked);
+      for (const warning of scorable.warnings) checked.onWarning?.(warning);
+      const opening = openEngine(scorable, checked).then((engine) => new ScoreModel(engine, unsubscribe));
       // Nobody waits any more for weights that are being read; they are freed when they are there.
       return await unlessAborted(opening, checked.signal).catch((error: unknown) => {
         opening.then((model) => model.close()).catch(() => {});
@@ -113,7 +112,7 @@ export class ScoreModel {
    *
    * @param prompt the user's text, or messages that end with a user turn
    * @param responses the answers, at least one
-   * @param options see {@link RankOptions}; a model of several outputs needs `weights`
+   * @param options see {@link RankOptions}; a model of several outputs needs `weights`, unless it mixes them itself
    * @returns the answers, best first: the highest reward or weighted sum, the lowest cost; equal ones in given order
    * @throws as {@link score}
    */
@@ -124,7 +123,7 @@ export class ScoreModel {
   ): Promise<Ranked[]> {
     this.#engine.scheduler.checkOpen();
     const { weights, ...checked } = checkRankOptions(options);
-    const resolved = resolveWeights(weights, this.info.labels);
+    const resolved = resolveWeights(weights, this.#engine.spec);
     const { endScores, type } = await scoreInputs(this.#engine, rankInputs(prompt, responses), checked);
     return rankScores(endScores.data, type, resolved);
   }
@@ -159,7 +158,7 @@ export class ScoreModel {
   rankStream(inputs: Items<RankInput>, options?: RankStreamOptions): AsyncGenerator<RankResult, void, undefined> {
     this.#engine.scheduler.checkOpen();
     const { weights, ...checked } = checkRankStreamOptions(options);
-    const resolved = resolveWeights(weights, this.info.labels);
+    const resolved = resolveWeights(weights, this.#engine.spec);
     return streamRankings(this.#engine, checkIterable<RankInput>(inputs), resolved, checked);
   }
 

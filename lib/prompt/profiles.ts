@@ -16,6 +16,6 @@ export function findProfile(name: string): Profile | null {
 }
 
 /** What the scores of a head with so many outputs mean. */
-export function scoreType({ type }: Profile, outputs: number): ScoreType {
+export function scoreType({ type }: Pick<Profile, "type">, outputs: number): ScoreType {
   return type ?? (outputs === 1 ? "reward" : "attributes");
 }

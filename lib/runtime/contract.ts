@@ -50,12 +50,25 @@ export interface OpenModelOptions {
   readonly threads: number;
   /** F32 cache and exact attention, else F16. */
   readonly kvF32: boolean;
-  /** Row-major `[headOutputs, headHiddenSize]`. */
-  readonly headWeight: Float32Array;
-  /** `[headOutputs]`, or empty. */
-  readonly headBias: Float32Array;
-  readonly headOutputs: number;
-  readonly headHiddenSize: number;
+  readonly head: NativeNetwork;
+  /** Computed for the outputs that ask for it; without layers: there is none. */
+  readonly gate: NativeNetwork;
+}
+
+/** Linear layers, each taking what the one before it puts out. */
+export interface NativeNetwork {
+  readonly layers: readonly NativeLayer[];
+  /** Between two layers. */
+  readonly activation: "relu" | "tanh";
+}
+
+export interface NativeLayer {
+  readonly outputs: number;
+  readonly inputs: number;
+  /** Row-major `[outputs, inputs]`. */
+  readonly weight: Float32Array;
+  /** `[outputs]`, or empty. */
+  readonly bias: Float32Array;
 }
 
 export interface OpenedModel {
@@ -64,8 +77,8 @@ export interface OpenedModel {
   readonly contextTokens: number;
 }
 
-/** What a token of a batch is wanted for. */
-export const OUTPUT = { none: 0, score: 1, scoreAndHidden: 2 } as const;
+/** What a token of a batch is wanted for: 0, or a sum of these with `score` among them. */
+export const OUTPUT = { score: 1, hidden: 2, gate: 4 } as const;
 
 /**
  * Kinds of memory operations; each is five integers: kind, sequence, from, to, argument. Positions are [from, to), -1: from
@@ -88,7 +101,7 @@ export interface NativeBatch {
   readonly sequences: Int32Array;
   /** Tokens + 1 offsets into `sequences`. */
   readonly sequenceOffsets: Int32Array;
-  /** An {@link OUTPUT} a token. */
+  /** {@link OUTPUT}s of each token. */
   readonly outputs: Uint8Array;
   /** Pairs of a token's index and a sequence: the keys that the token sees are remembered under the sequence. */
   readonly remember: Int32Array;
@@ -99,8 +112,12 @@ export interface NativeBatch {
 export interface NativeBatchResult {
   /** `[tokens with an output, head outputs]`, in token order. */
   readonly scores: Float32Array;
-  /** `[tokens with scoreAndHidden, hidden size]`, in token order. */
+  /** `[tokens with OUTPUT.hidden, hidden size]`, in token order. */
   readonly hidden: Float32Array;
+  /** `[tokens with OUTPUT.gate, gate outputs]`, in token order. */
+  readonly gates: Float32Array;
+  /** The first output with a NaN or infinity, and then there are no numbers at all; -1: all are finite. */
+  readonly nonFinite: number;
   /** Graph nodes that llama.cpp went on to after the final norm; 0: the vocabulary matmul was skipped. */
   readonly nodesAfterNorm: number;
 }
@@ -115,6 +132,14 @@ export interface QuantizeOptions {
   /** A `ggml_type` for each of them. */
   readonly tensorTypes: Int32Array;
   readonly threads: number;
+}
+
+export interface QuantizedTensor {
+  /** The ggml type's number. */
+  readonly type: number;
+  /** Whole blocks of that type. */
+  readonly bytes: Uint8Array;
+  readonly elements: number;
 }
 
 export interface NativeAddon {
@@ -134,6 +159,8 @@ export interface NativeAddon {
   /** Frees the model after the batches asked for before. */
   closeModel(model: ModelHandle): Promise<void>;
   quantize(options: QuantizeOptions): Promise<void>;
+  /** A tensor's elements as float32. */
+  dequantize(tensor: QuantizedTensor): Float32Array;
   /** Ends what this thread's models compute and frees them. Waits for a running quantisation. */
   shutDown(): void;
 }

@@ -1,5 +1,6 @@
-/** llama.cpp's own quantiser: which types it is asked for, and its progress, which it only logs. */
+/** llama.cpp's own quantiser: which types it is asked for, and its progress, which it only logs; and the way back. */
 import { availableParallelism } from "node:os";
+import type { QuantizedTensor } from "./contract.ts";
 import { subscribeLog } from "./log.ts";
 import { nativeError, openRuntime } from "./open.ts";
 
@@ -49,5 +50,15 @@ export async function quantizeFile(
     throw nativeError(error);
   } finally {
     unsubscribe();
+  }
+}
+
+/** A tensor's elements as float32. @throws ERR_UNSUPPORTED for a type that holds no weights; ERR_RUNTIME */
+export function dequantizeTensor(tensor: QuantizedTensor): Float32Array {
+  const { addon } = openRuntime();
+  try {
+    return addon.dequantize(tensor);
+  } catch (error) {
+    throw nativeError(error);
   }
 }

@@ -21,25 +21,14 @@ export interface SourceOptions {
 /**
  * The .gguf that `source` means: itself, or a checkpoint directory's conversion, which is made once and kept in the
  * cache under the directory's content.
- * @throws ERR_ARGUMENT where `tokenizer` goes with a .gguf, which has its own; ERR_NOT_FOUND, ERR_IO,
- *   ERR_ABORTED, and what converting throws
+ * @throws ERR_NOT_FOUND, ERR_IO, ERR_ABORTED, and what converting throws
  */
 export async function resolveSource(source: string, options: SourceOptions): Promise<string> {
   const found = await stat(source).catch((error: unknown) => {
     throw (error as NodeJS.ErrnoException).code === "ENOENT" ? notFound(source) : ioError("open", source, error);
   });
   if (found.isDirectory()) return convertedFile(resolve(source), options);
-  refuseTokenizer(source, options.tokenizer);
   return source;
-}
-
-/** @throws ERR_ARGUMENT where `tokenizer` is given for a file */
-export function refuseTokenizer(file: string, tokenizer: string | undefined): void {
-  if (tokenizer === undefined) return;
-  throw new ScoreheadError(
-    "ERR_ARGUMENT",
-    `"tokenizer" is for a checkpoint's directory, and ${file} is a file, which has its tokenizer inside. Leave it out.`,
-  );
 }
 
 function notFound(source: string): ScoreheadError {

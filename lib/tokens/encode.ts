@@ -4,6 +4,7 @@
  */
 import { ScoreheadError } from "../errors.ts";
 import { createMatcher, type Matcher, splitOnAddedTokens } from "./added-vocabulary.ts";
+import { refuseAmbiguous } from "./derived.ts";
 import type { AddedToken, EncodePiece, TokenizerRules } from "./types.ts";
 
 /** SentencePiece's visible space. */
@@ -29,7 +30,8 @@ const SPACE_MARK = "▁";
  * @param options.mayHoldEnds the text is a rendered chat template: a BOS that it begins with, and an EOS that it ends
  *   with, are not added by the tokenizer a second time
  * @returns the ids in text order, at least one
- * @throws ERR_TEXT for a lone surrogate; ERR_TOKENIZER where BOS or EOS is to be added and the tokenizer has none;
+ * @throws ERR_TEXT for a lone surrogate; ERR_TOKENIZER where BOS or EOS is to be added and the tokenizer has none, or
+ *   where derived rules leave open what the text's ids are;
  *   ERR_ARGUMENT for an empty text where the tokenizer adds nothing
  */
 export function encodeText(
@@ -39,6 +41,7 @@ export function encodeText(
   { appendEos, mayHoldEnds = false }: { readonly appendEos: boolean; readonly mayHoldEnds?: boolean },
 ): Int32Array {
   checkUnicode(text);
+  if (rules.derived) refuseAmbiguous(text, rules);
   const parts: ArrayLike<number>[] = [];
   encodeBody(text, rules, encodePiece, parts);
   const bos = rules.addBos ? required(rules.bosId, "BOS", "add_bos_token") : null;

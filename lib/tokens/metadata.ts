@@ -97,6 +97,11 @@ export function tokenizerRules(metadata: GgufMetadata): TokenizerRules {
   };
 }
 
+/** Whether a file says itself how its added tokens are matched and where its space prefix goes. */
+export function hasOwnRules(metadata: GgufMetadata): boolean {
+  return metadata.has(KEY.addedTokens);
+}
+
 function vocabulary(metadata: GgufMetadata): readonly string[] {
   const found = metadata.get(KEY.tokens);
   if (found?.type !== "array" || found.of !== "string") throw malformed(KEY.tokens, "must be an array of strings");

@@ -27,6 +27,8 @@ export interface TokenizerRules {
   readonly eosId: number | null;
   readonly unkId: number | null;
   readonly padId: number | null;
+  /** The file leaves something open: texts that depend on it are refused. */
+  readonly derived?: true;
 }
 
 /** The sub-word model: a stretch of text, taken as it is, to ids; no prefix, no special tokens. */

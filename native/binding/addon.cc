@@ -2,6 +2,7 @@
 // proves that both lists agree.
 #include <cstring>
 
+#include "../core/dequantize.h"
 #include "../core/error.h"
 #include "../core/libraries.h"
 #include "arguments.h"
@@ -104,6 +105,34 @@ Napi::Value set_log_(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Layer layer_from(const Napi::Object& object) {
+  Layer layer;
+  layer.weight = get_floats(object, "weight");
+  layer.bias = get_floats(object, "bias");
+  layer.outputs = static_cast<size_t>(get_size(object, "outputs"));
+  layer.inputs = static_cast<size_t>(get_size(object, "inputs"));
+  if (layer.weight.size() != layer.outputs * layer.inputs || (!layer.bias.empty() && layer.bias.size() != layer.outputs))
+    throw coded_error(object.Env(), "ERR_INTERNAL", "A layer's arrays do not fit its size.");
+  return layer;
+}
+
+// Without layers: no network.
+Network network_from(const Napi::Object& object, const char* name) {
+  const Napi::Object described = get_object(object, name);
+  const std::string activation = get_string(described, "activation");
+  if (activation != "relu" && activation != "tanh")
+    throw coded_error(object.Env(), "ERR_INTERNAL", "There is no activation " + activation + ".");
+  Network network;
+  network.activation = activation == "tanh" ? Activation::tanh : Activation::relu;
+  for (const Napi::Object& layer : get_objects(described, "layers")) {
+    network.layers.push_back(layer_from(layer));
+    const size_t last = network.layers.size() - 1;
+    if (last > 0 && network.layers[last].inputs != network.layers[last - 1].outputs)
+      throw coded_error(object.Env(), "ERR_INTERNAL", "A layer does not take what the one before it puts out.");
+  }
+  return network;
+}
+
 EngineOptions engine_options(const Napi::Object& object) {
   EngineOptions options;
   options.path = get_string(object, "path");
@@ -116,13 +145,11 @@ EngineOptions engine_options(const Napi::Object& object) {
   options.max_outputs = static_cast<uint32_t>(get_size(object, "maxOutputs"));
   options.threads = get_size(object, "threads");
   options.kv_f32 = get_bool(object, "kvF32");
-  options.head.weight = get_floats(object, "headWeight");
-  options.head.bias = get_floats(object, "headBias");
-  options.head.outputs = static_cast<size_t>(get_size(object, "headOutputs"));
-  options.head.hidden_size = static_cast<size_t>(get_size(object, "headHiddenSize"));
-  const Head& head = options.head;
-  if (head.weight.size() != head.outputs * head.hidden_size || (!head.bias.empty() && head.bias.size() != head.outputs))
-    throw coded_error(object.Env(), "ERR_INTERNAL", "The head's arrays do not fit its size.");
+  options.head = network_from(object, "head");
+  options.gate = network_from(object, "gate");
+  const bool gated = !options.gate.empty();
+  if (options.head.empty() || (gated && options.gate.inputs() != options.head.inputs()))
+    throw coded_error(object.Env(), "ERR_INTERNAL", "The head has no layers, or its gate another width.");
   return options;
 }
 
@@ -188,6 +215,8 @@ Napi::Value decode_(const Napi::CallbackInfo& info) {
       Napi::Object out = Napi::Object::New(env);
       out.Set("scores", copied<Napi::Float32Array>(env, result->scores));
       out.Set("hidden", copied<Napi::Float32Array>(env, result->hidden));
+      out.Set("gates", copied<Napi::Float32Array>(env, result->gates));
+      out.Set("nonFinite", Napi::Number::New(env, static_cast<double>(result->non_finite)));
       out.Set("nodesAfterNorm", Napi::Number::New(env, static_cast<double>(result->nodes_after_norm)));
       return out;
     };
@@ -233,6 +262,14 @@ Napi::Value quantize_(const Napi::CallbackInfo& info) {
   });
 }
 
+// At once: it is for a head's tensors, which are small.
+Napi::Value dequantize_(const Napi::CallbackInfo& info) {
+  const Napi::Object options = object_at(info, 0);
+  const int32_t type = get_int(options, "type"), elements = get_size(options, "elements");
+  const std::vector<uint8_t> bytes = get_bytes(options, "bytes");
+  return copied<Napi::Float32Array>(info.Env(), guarded(info.Env(), [&] { return dequantize(type, bytes, elements); }));
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));
   exports.Set("openLibraries", Napi::Function::New(env, open_libraries_));
@@ -244,6 +281,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("tokenize", Napi::Function::New(env, tokenize_));
   exports.Set("decode", Napi::Function::New(env, decode_));
   exports.Set("closeModel", Napi::Function::New(env, close_model_));
+  exports.Set("dequantize", Napi::Function::New(env, dequantize_));
   exports.Set("quantize", Napi::Function::New(env, quantize_));
   exports.Set("shutDown", Napi::Function::New(env, shut_down_));
   return exports;

@@ -56,6 +56,25 @@ std::vector<std::string> get_strings(const Napi::Object& object, const char* nam
   return out;
 }
 
+Napi::Object get_object(const Napi::Object& object, const char* name) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsObject()) refuse(object.Env(), name, "an object");
+  return value.As<Napi::Object>();
+}
+
+std::vector<Napi::Object> get_objects(const Napi::Object& object, const char* name) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsArray()) refuse(object.Env(), name, "an array of objects");
+  const auto array = value.As<Napi::Array>();
+  std::vector<Napi::Object> out;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    Napi::Value element = array.Get(i);
+    if (!element.IsObject()) refuse(object.Env(), name, "an array of objects");
+    out.push_back(element.As<Napi::Object>());
+  }
+  return out;
+}
+
 std::vector<float> get_floats(const Napi::Object& object, const char* name) {
   const auto array = typed_array<Napi::Float32Array>(object, name, napi_float32_array, "a Float32Array");
   return {array.Data(), array.Data() + array.ElementLength()};

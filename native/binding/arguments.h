@@ -16,6 +16,8 @@ bool get_bool(const Napi::Object& object, const char* name);
 int32_t get_int(const Napi::Object& object, const char* name);
 int32_t get_size(const Napi::Object& object, const char* name);  // at least 1
 std::vector<std::string> get_strings(const Napi::Object& object, const char* name);
+Napi::Object get_object(const Napi::Object& object, const char* name);
+std::vector<Napi::Object> get_objects(const Napi::Object& object, const char* name);
 std::vector<float> get_floats(const Napi::Object& object, const char* name);
 std::vector<int32_t> get_ints(const Napi::Object& object, const char* name);
 std::vector<uint8_t> get_bytes(const Napi::Object& object, const char* name);

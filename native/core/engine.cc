@@ -1,7 +1,6 @@
 #include "engine.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -24,12 +23,31 @@ llama_model_kv_override no_space_prefix() {
   return override_;
 }
 
-void require_finite(const std::vector<float>& values, size_t width, const char* what) {
-  for (size_t i = 0; i < values.size(); i++)
-    if (!std::isfinite(values[i]))
-      throw Error("ERR_NON_FINITE", std::string("A ") + what + " is NaN or infinite (output " + std::to_string(i / width) +
-                                        " of the batch, element " + std::to_string(i % width) +
-                                        "). The weights overflow at this precision; try another weight or KV type.");
+// Whether all of them are numbers. By their bits and without an early end, so that the compiler makes vector code of it.
+bool all_finite(const float* values, size_t n) {
+  constexpr size_t kLanes = 16;
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t odd[kLanes] = {0}, bits[kLanes] = {0};
+  for (size_t i = 0; i < n; i += kLanes) {
+    std::memcpy(bits, values + i, std::min(kLanes, n - i) * sizeof(float));
+    for (size_t lane = 0; lane < kLanes; lane++) odd[lane] |= (bits[lane] & kExponent) == kExponent;
+  }
+  return std::all_of(odd, odd + kLanes, [](uint32_t lane) { return lane == 0; });
+}
+
+// The first of `rows` rows with a number that is none, or -1.
+int64_t first_non_finite(const std::vector<float>& values, size_t width) {
+  for (size_t at = 0; at < values.size(); at += width)
+    if (!all_finite(values.data() + at, width)) return static_cast<int64_t>(at / width);
+  return -1;
+}
+
+// The rows at `indices`, one after the other.
+std::vector<float> gather(const std::vector<float>& rows, size_t width, const std::vector<size_t>& indices) {
+  std::vector<float> out;
+  out.reserve(indices.size() * width);
+  for (size_t index : indices) out.insert(out.end(), rows.begin() + index * width, rows.begin() + (index + 1) * width);
+  return out;
 }
 
 }  // namespace
@@ -87,8 +105,8 @@ void Engine::open_model() {
   vocabulary_size_ = api.llama_vocab_n_tokens(vocabulary_);
 
   const size_t width = api.llama_model_n_embd(model_);
-  if (width != options_.head.hidden_size)
-    throw Error("ERR_HEAD", "The head is " + std::to_string(options_.head.hidden_size) +
+  if (width != options_.head.inputs())
+    throw Error("ERR_HEAD", "The head is " + std::to_string(options_.head.inputs()) +
                                 " wide and the backbone's hidden state " + std::to_string(width) + ": " + options_.path +
                                 " was put together from two models.");
   if (api.llama_model_has_encoder(model_) || api.llama_model_is_recurrent(model_))
@@ -113,6 +131,7 @@ void Engine::open_context() {
   // where they stay below 1e-3 without it.
   params.flash_attn_type = cpu || options_.kv_f32 ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
   params.embeddings = false;
+  params.pooling_type = LLAMA_POOLING_TYPE_NONE;  // whatever the file says
   // Offloaded operations would put the vocabulary matmul into a graph split of its own, where it is not skipped.
   params.op_offload = !cpu;
   params.offload_kqv = !cpu;
@@ -162,8 +181,10 @@ void Engine::check(const Batch& batch) const {
                                    std::to_string(vocabulary_size_) + ".");
     if (batch.positions[i] < 0) throw broken("positions are not negative");
     if (batch.sequence_offsets[i + 1] <= batch.sequence_offsets[i]) throw broken("each token has a sequence");
-    if (batch.outputs[i] > static_cast<uint8_t>(Output::score_and_hidden)) throw broken("outputs are 0, 1 or 2");
-    outputs += batch.outputs[i] != static_cast<uint8_t>(Output::none);
+    const uint8_t output = batch.outputs[i];
+    if (output > (kScore | kHidden | kGate) || (output != 0 && !(output & kScore))) throw broken("an output has a score");
+    if ((output & kGate) && options_.gate.empty()) throw broken("only a gated head has a gate");
+    outputs += output != 0;
   }
   const auto ids = static_cast<int32_t>(llama().llama_max_parallel_sequences());
   for (int32_t id : batch.sequences)
@@ -203,14 +224,14 @@ BatchResult Engine::decode(const Batch& batch) {
   check(batch);
   for (const MemoryOp& op : batch.memory) apply(op);
 
-  const size_t n = batch.tokens.size(), width = options_.head.hidden_size;
+  const size_t n = batch.tokens.size(), width = options_.head.inputs();
   std::vector<int32_t> sequence_counts(n);
   std::vector<llama_seq_id*> sequence_ids(n);
   std::vector<int8_t> wanted(n);
   for (size_t i = 0; i < n; i++) {
     sequence_counts[i] = batch.sequence_offsets[i + 1] - batch.sequence_offsets[i];
     sequence_ids[i] = const_cast<int32_t*>(batch.sequences.data()) + batch.sequence_offsets[i];
-    wanted[i] = batch.outputs[i] != static_cast<uint8_t>(Output::none);
+    wanted[i] = batch.outputs[i] != 0;
   }
   llama_batch raw = {static_cast<int32_t>(n),
                      const_cast<int32_t*>(batch.tokens.data()),
@@ -228,25 +249,39 @@ BatchResult Engine::decode(const Batch& batch) {
   if (status != 0) throw Error(status == -1 ? "ERR_INTERNAL" : "ERR_DECODE", with_log("llama_decode failed.", log));
   if (!observer_.failure().empty()) throw Error("ERR_DECODE", "Reading the graph failed: " + observer_.failure() + ".");
 
-  BatchResult result;
-  const std::vector<float>& hidden = observer_.hidden();
+  BatchResult result = read_outputs(batch, observer_.hidden());
+  result.nodes_after_norm = observer_.nodes_after_norm();
+  return result;
+}
+
+// Applies the head to the hidden states of the batch's outputs.
+BatchResult Engine::read_outputs(const Batch& batch, const std::vector<float>& hidden) const {
+  const size_t width = options_.head.inputs(), threads = options_.threads;
+  std::vector<size_t> with_hidden, with_gate;
   size_t outputs = 0;
-  for (int8_t flag : wanted) outputs += flag;
+  for (uint8_t output : batch.outputs) {
+    if (output & kHidden) with_hidden.push_back(outputs);
+    if (output & kGate) with_gate.push_back(outputs);
+    outputs += output != 0;
+  }
   if (hidden.size() != outputs * width)
     throw Error("ERR_INTERNAL", "The graph gave " + std::to_string(hidden.size() / width) + " hidden states for " +
                                     std::to_string(outputs) + " outputs.");
-  require_finite(hidden, width, "hidden state");
-  result.scores.resize(outputs * options_.head.outputs);
-  options_.head.apply(hidden.data(), outputs, result.scores.data());
-  require_finite(result.scores, options_.head.outputs, "score");
-  size_t row = 0;
-  for (size_t i = 0; i < n; i++) {
-    if (!wanted[i]) continue;
-    if (batch.outputs[i] == static_cast<uint8_t>(Output::score_and_hidden))
-      result.hidden.insert(result.hidden.end(), hidden.begin() + row * width, hidden.begin() + (row + 1) * width);
-    row++;
+  BatchResult result;
+  result.non_finite = first_non_finite(hidden, width);
+  if (result.non_finite >= 0) return result;
+  std::vector<float> scores = options_.head.apply(hidden.data(), outputs, threads);
+  result.non_finite = first_non_finite(scores, options_.head.outputs());
+  if (result.non_finite >= 0) return result;
+  if (!with_gate.empty()) {
+    std::vector<float> gates = options_.gate.apply(gather(hidden, width, with_gate).data(), with_gate.size(), threads);
+    const int64_t bad = first_non_finite(gates, options_.gate.outputs());
+    if (bad >= 0) result.non_finite = static_cast<int64_t>(with_gate[bad]);
+    if (bad >= 0) return result;
+    result.gates = std::move(gates);
   }
-  result.nodes_after_norm = observer_.nodes_after_norm();
+  result.scores = std::move(scores);
+  result.hidden = gather(hidden, width, with_hidden);
   return result;
 }
 

@@ -24,7 +24,8 @@ struct EngineOptions {
   uint32_t max_outputs = 0;          // the most outputs of one decode()
   int32_t threads = 1;
   bool kv_f32 = false;  // F32 cache and exact attention; else F16, with fused attention where the device has it
-  Head head;
+  Network head;
+  Network gate;  // a second network, for the outputs that ask for it; or empty
 };
 
 // A change to the KV cache before a batch is computed. Positions [from, to); -1: from the start, to the end.
@@ -36,8 +37,8 @@ struct MemoryOp {
   int32_t argument;  // shift: added to the positions; copy: the sequence that shares the cells from now on
 };
 
-// What an output of a batch is wanted for.
-enum class Output : uint8_t { none = 0, score = 1, score_and_hidden = 2 };
+// What an output of a batch is wanted for: a sum of these, kScore among them. 0: the token has no output.
+enum Output : uint8_t { kScore = 1, kHidden = 2, kGate = 4 };
 
 struct Batch {
   std::vector<MemoryOp> memory;
@@ -45,15 +46,17 @@ struct Batch {
   std::vector<int32_t> positions;         // one a token
   std::vector<int32_t> sequences;         // ids of all tokens, one after the other
   std::vector<int32_t> sequence_offsets;  // tokens + 1 offsets into `sequences`
-  std::vector<uint8_t> outputs;           // an Output a token
+  std::vector<uint8_t> outputs;           // Outputs of each token
   std::vector<GraphObserver::Token> remember;
   std::vector<GraphObserver::Token> recall;
 };
 
 struct BatchResult {
-  std::vector<float> scores;  // [tokens whose output is not none, head outputs], in token order
-  std::vector<float> hidden;  // [tokens whose output is score_and_hidden, hidden size], in token order
-  uint64_t nodes_after_norm;
+  std::vector<float> scores;  // [tokens with an output, head outputs], in token order
+  std::vector<float> hidden;  // [tokens with kHidden, hidden size], in token order
+  std::vector<float> gates;   // [tokens with kGate, gate outputs], in token order
+  int64_t non_finite = -1;    // the first output with a NaN or infinity, and then no numbers are given; -1: none
+  uint64_t nodes_after_norm = 0;
 };
 
 class Engine {
@@ -78,6 +81,7 @@ class Engine {
   void open_context();
   void check(const Batch& batch) const;
   void apply(const MemoryOp& op);
+  BatchResult read_outputs(const Batch& batch, const std::vector<float>& hidden) const;
 
   EngineOptions options_;
   const std::atomic<bool>& cancelled_;

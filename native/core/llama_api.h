@@ -35,6 +35,7 @@
   X(llama_tokenize)                  \
   X(llama_decode)                    \
   X(llama_model_quantize)            \
+  X(ggml_get_type_traits)            \
   X(ggml_backend_load)               \
   X(ggml_backend_load_all_from_path) \
   X(ggml_backend_dev_count)          \

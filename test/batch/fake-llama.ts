@@ -2,7 +2,7 @@
  * llama.cpp as the planner sees it: the KV cache with its rules, and a "score" that is a hash of exactly the keys that a
  * token sees. Whatever llama_decode refuses, this refuses.
  */
-import { MAX_SEQUENCES, MEMORY_OP, type NativeBatch, OUTPUT } from "../../lib/runtime/contract.ts";
+import { MAX_SEQUENCES, MEMORY_OP, type NativeBatch } from "../../lib/runtime/contract.ts";
 
 interface FakeCell {
   token: number;
@@ -69,7 +69,7 @@ export class FakeLlama {
       const visible = this.#visible(cell, sets[i]);
       const seen = named === undefined ? visible : this.#remembered.get(named);
       require(seen?.every((key) => visible.includes(key)), "recalled keys are visible");
-      if (batch.outputs[i] !== OUTPUT.none) scores.push(hashKeys(seen ?? [], cell.token * 7919 + cell.position));
+      if (batch.outputs[i] !== 0) scores.push(hashKeys(seen ?? [], cell.token * 7919 + cell.position));
     }
     require(scores.length <= this.#maxOutputs, "number of outputs");
     return scores;

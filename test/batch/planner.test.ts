@@ -7,16 +7,17 @@ import { FakeLlama, hashKeys } from "./fake-llama.ts";
 
 const LIMITS: BatchLimits = { contextTokens: 64, batchTokens: 8, maxOutputs: 5 };
 
-/** What arrived for a row: a score a token, and the score at the read position. */
+/** What arrived for a row: a score a token, the score at the read position, and its gating network's input. */
 interface Collected {
   readonly scores: Map<number, number>;
   readonly hidden: Set<number>;
+  gate: number | null;
 }
 
 const collectors = () => {
   const all = new Map<Row, Collected>();
   return (row: Row): Collected => {
-    const found = all.get(row) ?? { scores: new Map(), hidden: new Set() };
+    const found = all.get(row) ?? { scores: new Map(), hidden: new Set(), gate: null };
     all.set(row, found);
     return found;
   };
@@ -38,16 +39,19 @@ function run({ planner, windows, collected }: ReturnType<typeof newPlanner>, lla
     const scores = batch.native ? llama.decode(batch.native) : [];
     expect(scores).toHaveLength(batch.deliveries.length);
     for (const [i, deliveries] of batch.deliveries.entries())
-      for (const { row, token, hidden } of deliveries) {
+      for (const { row, token, hidden, gate } of deliveries) {
         collected(row).scores.set(token, scores[i] as number);
         if (hidden) collected(row).hidden.add(token);
+        if (gate) collected(row).gate = scores[i] as number;
       }
-    for (const { from, to, count } of batch.shared)
+    for (const { from, to, count } of batch.shared) {
+      if (to.gate !== null && to.gate < count) collected(to).gate = collected(from).gate;
       for (let token = 0; token < count; token++) {
         const score = collected(from).scores.get(token);
         if (score !== undefined) collected(to).scores.set(token, score);
         if (collected(from).hidden.has(token)) collected(to).hidden.add(token);
       }
+    }
     finished.push(...batch.finished);
   }
   expect(new Set(finished)).toEqual(new Set(rows));
@@ -56,13 +60,14 @@ function run({ planner, windows, collected }: ReturnType<typeof newPlanner>, lla
 }
 
 /** Each output that the row asks for is there, and is the hash of exactly the keys that it should see. */
-function expectRight(row: Row, { scores, hidden }: Collected): void {
+function expectRight(row: Row, { scores, hidden, gate }: Collected): void {
   const keys = Array.from(row.tokens, (token, position) => ({ token, position }));
   const expected = (token: number): number =>
     hashKeys(keys.slice(0, token + 1), (row.tokens[token] as number) * 7919 + token);
   const all = row.perToken || row.hidden === "all";
   const tokens = all ? keys.map(({ position }) => position) : typeof row.read === "number" ? [row.read] : [];
   for (const token of tokens) expect(scores.get(token), `token ${token}`).toBe(expected(token));
+  expect(gate, "gate").toBe(row.gate === null ? null : expected(row.gate));
   if (row.hidden === "all") for (const { position } of keys) expect(hidden.has(position)).toBe(true);
   if (row.hidden === "end" && typeof row.read === "number") expect(hidden.has(row.read)).toBe(true);
   if (typeof row.read === "number") return;
@@ -74,6 +79,7 @@ function row(tokens: readonly number[], more: Partial<Row> = {}): Row {
   return {
     tokens: Int32Array.from(tokens),
     read: tokens.length - 1,
+    gate: null,
     perToken: false,
     hidden: "none",
     keep: true,
@@ -98,6 +104,7 @@ describe("each distinct prefix once", () => {
     "rows longer than a micro-batch": [row(count(0, 30)), row([...count(0, 20), 99, 98]), row([...count(0, 9), 77])],
     "a deep tree": [row([1, 2, 3, 4]), row([1, 2, 3, 5]), row([1, 2, 6]), row([1, 7, 8]), row([1, 7, 9]), row([10])],
     "per-token output on shared tokens": count(0, 6).map((i) => row([...count(0, 12), 50 + i], { perToken: true })),
+    "a gate at the end of a shared prompt": count(0, 6).map((i) => row([...count(0, 12), 50 + i, i], { gate: 11 })),
     "hidden states on shared tokens": count(0, 6).map((i) => row([...count(0, 12), 50 + i], { hidden: "all" })),
   };
   for (const [name, rows] of Object.entries(cases))
@@ -112,6 +119,16 @@ describe("each distinct prefix once", () => {
         computed: llama.computed,
       });
     });
+
+  it("computes a prompt's end again for a gate that no row before had there", () => {
+    const planner = newPlanner({ ...LIMITS, batchTokens: 32 });
+    const llama = new FakeLlama({ ...LIMITS, batchTokens: 32 });
+    const answer = (last: number, gate: number | null): Row => row([...count(0, 12), last], { gate });
+    const [first, second, third] = [answer(50, null), answer(51, 11), answer(52, 11)];
+    for (const each of [first, second, third]) expectRight(each, run(planner, llama, [each]).collected(each));
+    // The prefix cache holds keys and values, and no gates; the second's gate is the third's too.
+    expect(llama.computed).toBe(13 + 2 + 1);
+  });
 
   it("does not compute tokens behind the last output", () => {
     const llama = new FakeLlama(LIMITS);
@@ -225,11 +242,12 @@ describe("any tree", () => {
       hidden: fc.constantFrom("none", "end", "all" as const),
       keep: fc.boolean(),
       read: fc.oneof(fc.constant("last" as const), fc.constant("early" as const), fc.integer({ min: 0, max: 9 })),
+      gate: fc.option(fc.integer({ min: 0, max: 23 })),
     })
-    .map(({ tokens: ids, read, ...more }) => {
+    .map(({ tokens: ids, read, gate, ...more }) => {
       const last = ids.length - 1;
       const at = read === "last" ? last : read === "early" ? last >> 1 : { token: 9, position: ids.length + read };
-      return row(ids, { ...more, read: at } as Partial<Row>);
+      return row(ids, { ...more, read: at, gate: gate === null ? null : gate % ids.length } as Partial<Row>);
     });
   const anyLimits = fc.record({
     contextTokens: fc.integer({ min: 27, max: 80 }),

@@ -1,11 +1,13 @@
 /** What a profile and a config together say about a head. */
 import { describe, expect, it } from "vitest";
-import { headMeaning } from "../../lib/convert/meaning.ts";
+import { headMeaning, readingOf } from "../../lib/convert/meaning.ts";
 import { findProfile } from "../../lib/prompt/profiles.ts";
 import type { Profile } from "../../lib/prompt/types.ts";
 
-const meaning = (name: string, config: Readonly<Record<string, unknown>>, outputs: number) =>
-  headMeaning(findProfile(name) as Profile, config, outputs);
+const meaning = (name: string, config: Readonly<Record<string, unknown>>, outputs: number) => {
+  const reading = readingOf(findProfile(name) as Profile, config, 4096, { repository: "", revision: "" });
+  return { profile: reading.profile, read: reading.read, ...headMeaning(reading, config, outputs) };
+};
 
 describe("custom", () => {
   const labels = (id2label: unknown, outputs: number) => meaning("custom", { id2label }, outputs).labels;

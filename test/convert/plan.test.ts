@@ -80,12 +80,12 @@ describe("a plan", () => {
   });
 
   it("takes the head's bias where the tensor is, whatever the config says", async () => {
-    expect((await plan({ config: { score_bias: false } })).head.bias).toHaveLength(1);
+    expect((await plan({ config: { score_bias: false } })).head.network.layers[0]?.bias).toHaveLength(1);
     const without = await plan({
       tensors: (tensors) => tensors.delete("score_head.bias"),
       config: { score_bias: true },
     });
-    expect(without.head.bias).toBeNull();
+    expect(without.head.network.layers[0]?.bias).toBeNull();
   });
 
   it("lists what scoring does not read", async () => {

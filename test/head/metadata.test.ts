@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { GgufValue } from "../../lib/gguf/types.ts";
 import { headFromMetadata, headToMetadata } from "../../lib/head/metadata.ts";
-import { headSpec } from "./head-spec.ts";
+import { gatedSpec, headSpec, layer, linear, mlpSpec } from "./head-spec.ts";
 
 describe("the keys", () => {
   it("are those of the file format", () => {
@@ -32,7 +32,8 @@ describe("the keys", () => {
   });
 
   it("leave out the bias and normaliser that a head does not have", () => {
-    const spec = headSpec({ bias: null, normalizer: null, source: { repository: "", revision: "" } });
+    const network = linear(2, [1, 2, 3, 4, 5, 6]);
+    const spec = headSpec({ network, normalizer: null, source: { repository: "", revision: "" } });
     const metadata = headToMetadata(spec);
     expect([...metadata.keys()].filter((key) => /bias|normalizer/.test(key))).toEqual([]);
     expect(headFromMetadata(metadata)).toEqual(spec);
@@ -63,6 +64,8 @@ describe("reading refuses", () => {
     ["no outputs", "ERR_HEAD", "head.dims", dims(0, 3)],
     ["absurdly many outputs", "ERR_HEAD", "head.dims", dims(65537, 3)],
     ["a hidden size of 0", "ERR_HEAD", "head.dims", dims(2, 0)],
+    ["an unknown kind", "ERR_GGUF", "head.kind", text("forest")],
+    ["an MLP without layers", "ERR_GGUF", "head.kind", text("mlp")],
     ["a bias of another type", "ERR_GGUF", "head.bias", text("0")],
     ["a bias of another length", "ERR_HEAD", "head.bias", f32(1)],
     ["no labels", "ERR_GGUF", "labels", undefined],
@@ -95,4 +98,78 @@ describe("reading refuses", () => {
     const newer = headToMetadata(headSpec()).set("scorehead.version", { type: "u32", value: 9 });
     expect(() => headFromMetadata(newer)).toThrow(/version 9.*version 1.*npm install scorehead@latest/);
   });
+});
+
+describe("the keys of an MLP", () => {
+  const str = (...value: string[]): GgufValue => ({ type: "array", of: "string", value });
+
+  it("are of version 2, which older readers refuse", () => {
+    const keys = Object.fromEntries(headToMetadata(mlpSpec()));
+    expect(keys).toMatchObject({
+      "scorehead.version": { type: "u32", value: 2 },
+      "scorehead.head.kind": { type: "string", value: "mlp" },
+      "scorehead.head.layer_count": { type: "u32", value: 2 },
+      "scorehead.head.activation": { type: "string", value: "relu" },
+      "scorehead.head.layer.0.dims": { type: "array", of: "u32", value: Uint32Array.of(2, 3) },
+      // Little-endian 0x3f80 0x4000 0x4040 and 0x4080 0x40a0 0x40c0: 1 2 3 and 4 5 6.
+      "scorehead.head.layer.0.dtype": { type: "string", value: "BF16" },
+      "scorehead.head.layer.0.weight": str("gD8AQEBA", "gECgQMBA"),
+      "scorehead.head.layer.0.bias": { type: "array", of: "f32", value: Float32Array.of(0.5, -0.5) },
+      // 0.1 and -0.1 have more than a bfloat16's bits.
+      "scorehead.head.layer.1.dtype": { type: "string", value: "F32" },
+      "scorehead.head.layer.1.weight": str("zczMPc3MzL0="),
+    });
+    expect(keys["scorehead.head.weight"]).toBeUndefined();
+  });
+
+  it("come back as the same head, to the last bit", () => {
+    for (const spec of [mlpSpec(), mlpSpec({ activation: "tanh" }), gatedSpec()])
+      expect(headFromMetadata(headToMetadata(spec))).toEqual(spec);
+    const odd = mlpSpec({ layers: [layer(2, [1e-40, -0, 3e38, 4, 5, 6]), layer(1, [0.1, 0.2])] });
+    expect(headFromMetadata(headToMetadata(odd))).toEqual(odd);
+  });
+
+  it("of a later version are refused", () => {
+    const newer = headToMetadata(mlpSpec()).set("scorehead.version", { type: "u32", value: 3 });
+    expect(() => headFromMetadata(newer)).toThrow(expect.objectContaining({ code: "ERR_NEWER_VERSION" }));
+    newer.set("scorehead.head.kind", { type: "string", value: "forest" });
+    expect(() => headFromMetadata(newer)).toThrow(expect.objectContaining({ code: "ERR_NEWER_VERSION" }));
+  });
+
+  const cases: [string, string, GgufValue | undefined][] = [
+    ["layer_count", "ERR_GGUF", undefined],
+    ["layer_count", "ERR_GGUF", { type: "u32", value: 0 }],
+    ["layer_count", "ERR_GGUF", { type: "u32", value: 2 ** 32 - 1 }],
+    ["layer_count", "ERR_HEAD", { type: "u32", value: 1 }],
+    ["layer_count", "ERR_GGUF", { type: "u32", value: 3 }],
+    ["activation", "ERR_HEAD", undefined],
+    ["activation", "ERR_HEAD", { type: "string", value: "gelu" }],
+    ["layer.0.dims", "ERR_GGUF", undefined],
+    ["layer.0.dims", "ERR_GGUF", { type: "array", of: "u32", value: Uint32Array.of(6) }],
+    ["layer.0.dims", "ERR_GGUF", { type: "array", of: "u32", value: Uint32Array.of(2, 0) }],
+    ["layer.0.dims", "ERR_GGUF", { type: "array", of: "u32", value: Uint32Array.of(2, 2 ** 31) }],
+    ["layer.0.dims", "ERR_GGUF", { type: "array", of: "u32", value: Uint32Array.of(3, 2) }],
+    ["layer.0.dtype", "ERR_GGUF", { type: "string", value: "F16" }],
+    ["layer.0.dtype", "ERR_GGUF", { type: "string", value: "F32" }],
+    ["layer.0.weight", "ERR_GGUF", undefined],
+    ["layer.0.weight", "ERR_GGUF", str("gD8AQEBA")],
+    ["layer.0.weight", "ERR_GGUF", str("gD8AQEBA", "gECgQMB")],
+    ["layer.0.weight", "ERR_GGUF", str("gD8AQEBA", "gECg*MBA")],
+    ["layer.0.bias", "ERR_HEAD", { type: "array", of: "f32", value: Float32Array.of(1) }],
+  ];
+  it.each(cases)("refused where %s is wrong (%s)", (name, code, value) => {
+    const metadata = headToMetadata(mlpSpec());
+    if (value === undefined) metadata.delete(`scorehead.head.${name}`);
+    else metadata.set(`scorehead.head.${name}`, value);
+    expect(() => headFromMetadata(metadata)).toThrow(expect.objectContaining({ code }));
+  });
+
+  it.each(["gating.layer_count", "gating.temperature", "gating.scale", "gating.pattern", "reward_transform"])(
+    "refused where a gated head lacks %s",
+    (name) => {
+      const metadata = headToMetadata(gatedSpec());
+      metadata.delete(`scorehead.head.${name}`);
+      expect(() => headFromMetadata(metadata)).toThrow(expect.objectContaining({ code: "ERR_GGUF" }));
+    },
+  );
 });

@@ -96,6 +96,8 @@ describe("scoreMeaning", () => {
     ["attributes", "helpsteer-verbosity", 50, "helpsteer-verbosity 50: 2 on HelpSteer's scale from 0 to 4"],
     ["attributes", "ultrafeedback-honesty", 71.25, "ultrafeedback-honesty 71.25: on a scale from 0 to 100"],
     ["attributes", "toxicity", 0.5, "toxicity 0.5"],
+    ["reward", "reward_1", 2, "reward_1 2: higher is more helpful"],
+    ["reward", "helpsteer-verbosity", 0.7, "helpsteer-verbosity 0.7"],
   ] as const)("%s %s %d", (type, label, score, sentence) => {
     expect(scoreMeaning(type, label, score)).toBe(sentence);
   });

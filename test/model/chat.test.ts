@@ -68,7 +68,7 @@ afterAll(() => Promise.all(Object.values(models).map((loaded) => loaded?.close()
 describe("the checkpoint's own template", () => {
   const [golden] = loadGolden("dpa").results;
   // "[INST] … [/INST]": a user turn's content, and an empty answer.
-  const content = (golden?.text ?? "").slice("[INST] ".length, -" [/INST]".length);
+  const content = String(golden?.text).slice("[INST] ".length, -" [/INST]".length);
   const messages = [
     { role: "user" as const, content },
     { role: "assistant" as const, content: "" },

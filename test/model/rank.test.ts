@@ -97,13 +97,13 @@ describe("weights", () => {
   });
 
   it("have to be there for several outputs, fit them and be numbers", () => {
-    const labels = ["a", "b"];
-    expect(resolveWeights({ b: 2 }, labels)).toEqual([0, 2]);
+    const head = { labels: ["a", "b"], kind: "linear" } as const;
+    expect(resolveWeights({ b: 2 }, head)).toEqual([0, 2]);
     for (const wrong of [undefined, [1], [1, 2, 3], [1, Number.NaN], { c: 1 }, { a: "1" }, {}, null, 1, "1,2"])
-      expect(() => resolveWeights(wrong, labels), JSON.stringify(wrong)).toThrow(
+      expect(() => resolveWeights(wrong, head), JSON.stringify(wrong)).toThrow(
         expect.objectContaining({ code: "ERR_ARGUMENT" }),
       );
-    expect(resolveWeights(undefined, ["a"])).toEqual([1]);
+    expect(resolveWeights(undefined, { labels: ["a"], kind: "mlp" })).toEqual([1]);
   });
 });
 

@@ -7,6 +7,7 @@ import { beforeAll, expect, it } from "vitest";
 import { readGguf } from "../../lib/gguf/read.ts";
 import { headFromMetadata } from "../../lib/head/metadata.ts";
 import type { ScoreModel, ScoreOptions } from "../../lib/index.ts";
+import { nativeNetwork } from "../../lib/model/engine.ts";
 import { addon } from "../../lib/runtime/addon.ts";
 import type { ModelHandle } from "../../lib/runtime/contract.ts";
 import { workspace } from "./support.ts";
@@ -27,9 +28,9 @@ beforeAll(async () => {
   // A cache that holds few texts at once, so that making room is part of the test.
   model = await load("beaver-reward", "f32", { kv: "f32", context: 200 });
   const file = await gguf("beaver-reward");
-  const { weight, outputs, hiddenSize } = headFromMetadata((await readGguf(file)).metadata);
+  const { network } = headFromMetadata((await readGguf(file)).metadata);
   const limits = { contextTokens: 256, batchTokens: 128, maxOutputs: 128 };
-  const head = { headWeight: weight, headBias: new Float32Array(0), headOutputs: outputs, headHiddenSize: hiddenSize };
+  const head = { head: nativeNetwork(network), gate: nativeNetwork(null) };
   const where = { path: file, devices: [], gpuLayers: -1, mainGpu: -1, tensorSplit: new Float32Array(0) };
   ({ handle: reference } = await addon().openModel({ ...where, ...limits, threads: 1, kvF32: true, ...head }));
   return () => addon().closeModel(reference);

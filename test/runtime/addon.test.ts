@@ -4,7 +4,7 @@
  */
 import { beforeAll, describe, expect, it } from "vitest";
 import { addon } from "../../lib/runtime/addon.ts";
-import type { ModelHandle, NativeBatch, OpenModelOptions } from "../../lib/runtime/contract.ts";
+import type { ModelHandle, NativeBatch, NativeLayer, OpenModelOptions } from "../../lib/runtime/contract.ts";
 import { openRuntime } from "../../lib/runtime/open.ts";
 import { workspace } from "../model/support.ts";
 
@@ -13,6 +13,17 @@ const { gguf, path } = workspace();
 const HIDDEN = 256;
 const LIMITS = { contextTokens: 256, batchTokens: 16, maxOutputs: 4 } as const;
 const CLEAR = [0, -1, -1, -1, 0];
+
+/** Of weights 0.1, without bias, changed. */
+function layer(
+  outputs: number,
+  inputs: number,
+  changes: Partial<Record<keyof NativeLayer, unknown>> = {},
+): NativeLayer {
+  const weight = new Float32Array(outputs * inputs).fill(0.1);
+  return { outputs, inputs, weight, bias: new Float32Array(0), ...changes } as NativeLayer;
+}
+const network = (...layers: unknown[]) => ({ layers, activation: "relu" });
 
 let options: OpenModelOptions;
 let handle: ModelHandle;
@@ -27,10 +38,8 @@ beforeAll(async () => {
     ...LIMITS,
     threads: 1,
     kvF32: true,
-    headWeight: new Float32Array(HIDDEN).fill(0.1),
-    headBias: new Float32Array(0),
-    headOutputs: 1,
-    headHiddenSize: HIDDEN,
+    head: { layers: [layer(1, HIDDEN)], activation: "relu" },
+    gate: { layers: [], activation: "relu" },
   };
   ({ handle } = await addon().openModel(options));
   return () => addon().closeModel(handle);
@@ -69,7 +78,7 @@ describe("batches", () => {
     expect(await decode(batch(3))).toBe("works");
     const { scores, hidden, nodesAfterNorm } = await addon().decode(
       handle,
-      batch(3, { outputs: Uint8Array.of(1, 0, 2) }),
+      batch(3, { outputs: Uint8Array.of(1, 0, 3) }),
     );
     expect([scores.length, hidden.length, nodesAfterNorm]).toEqual([2, HIDDEN, 0]);
   });
@@ -92,7 +101,9 @@ describe("batches", () => {
     ["a negative position", "ERR_INTERNAL", batch(3, { positions: ints(-1, 0, 1) })],
     ["positions with a gap", "ERR_INTERNAL", batch(3, { positions: ints(0, 1, 3) })],
     ["positions that go back", "ERR_INTERNAL", batch(3, { positions: ints(0, 1, 0) })],
-    ["an output of no kind", "ERR_INTERNAL", batch(3, { outputs: Uint8Array.of(0, 3, 1) })],
+    ["an output of no kind", "ERR_INTERNAL", batch(3, { outputs: Uint8Array.of(0, 9, 1) })],
+    ["a hidden state without a score", "ERR_INTERNAL", batch(3, { outputs: Uint8Array.of(0, 2, 1) })],
+    ["a gate that the head does not have", "ERR_INTERNAL", batch(3, { outputs: Uint8Array.of(0, 5, 1) })],
     ["more outputs than the model was opened for", "ERR_INTERNAL", batch(5, { outputs: new Uint8Array(5).fill(1) })],
     ["half a memory operation", "ERR_INTERNAL", batch(3, { memory: ints(0, -1, -1) })],
     ["a memory operation of no kind", "ERR_INTERNAL", batch(3, { memory: ints(7, 0, 0, 1, 0) })],
@@ -172,9 +183,20 @@ describe("handles", () => {
 
 describe("models are not opened with", () => {
   it.each<[string, string, Partial<Record<keyof OpenModelOptions, unknown>>]>([
-    ["a head of another width than the backbone", "ERR_HEAD", { headWeight: new Float32Array(64), headHiddenSize: 64 }],
-    ["a head whose arrays do not fit its size", "ERR_INTERNAL", { headWeight: new Float32Array(HIDDEN + 1) }],
-    ["a bias of another size", "ERR_INTERNAL", { headBias: new Float32Array(2) }],
+    ["a head of another width than the backbone", "ERR_HEAD", { head: network(layer(1, 64)) }],
+    ["no head", "ERR_INTERNAL", { head: undefined }],
+    ["a head without layers", "ERR_INTERNAL", { head: network() }],
+    ["layers that are no objects", "ERR_INTERNAL", { head: network(1) }],
+    ["an unknown activation", "ERR_INTERNAL", { head: { layers: [layer(1, HIDDEN)], activation: "gelu" } }],
+    [
+      "a weight that does not fit its size",
+      "ERR_INTERNAL",
+      { head: network(layer(1, HIDDEN, { weight: new Float32Array(7) })) },
+    ],
+    ["a bias of another size", "ERR_INTERNAL", { head: network(layer(1, HIDDEN, { bias: new Float32Array(2) })) }],
+    ["a layer without outputs", "ERR_INTERNAL", { head: network(layer(0, HIDDEN)) }],
+    ["layers that do not fit each other", "ERR_INTERNAL", { head: network(layer(8, HIDDEN), layer(1, 9)) }],
+    ["a gate of another width than the head", "ERR_INTERNAL", { gate: network(layer(3, 64)) }],
     ["no threads", "ERR_INTERNAL", { threads: 0 }],
     ["a context of nothing", "ERR_INTERNAL", { contextTokens: 0 }],
     ["a negative batch", "ERR_INTERNAL", { batchTokens: -1 }],

@@ -148,7 +148,8 @@ it("a second directory's tokenizer counts too", async () => {
 it("a file is itself, and takes no second tokenizer", async () => {
   await convert(directory, path("a.gguf"));
   expect(await resolveSource(path("a.gguf"), {})).toBe(path("a.gguf"));
-  await refused(resolveSource(path("a.gguf"), { tokenizer: directory }), "ERR_ARGUMENT", "tokenizer", "Leave it out");
+  const load = ScoreModel.load(path("a.gguf"), { tokenizer: directory });
+  await refused(load, "ERR_ARGUMENT", "tokenizer", "Leave it out");
   expect(converted()).toEqual([]);
 });
 
