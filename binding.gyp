@@ -6,6 +6,7 @@
       "sources": [
         "native/core/dynamic_library.cc",
         "native/core/engine.cc",
+        "native/core/file_lock.cc",
         "native/core/graph_observer.cc",
         "native/core/head.cc",
         "native/core/libraries.cc",

@@ -1,16 +1,65 @@
-/** One process works, the others wait: locks that end with the process that holds them. */
-import { ScoreheadError } from "../errors.ts";
-import type { HubOptions } from "./types.ts";
+/** One process works, the others wait: locks that the operating system ends with the process that holds them. */
+import { type FileHandle, mkdir, open, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { checkAborted } from "../abort.ts";
+import { ioError } from "../errors.ts";
+import { addon } from "../runtime/addon.ts";
+
+const POLL_MILLISECONDS = 100;
+
+export interface LockOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called once where the lock is taken and has to be waited for. */
+  readonly onWait?: (() => void) | undefined;
+}
 
 /**
  * Runs `job` while holding the lock file at `path`, which is made where it is missing and stays there.
- * Waits while another process, or another call of this one, holds it; `onWarning` hears of that.
+ *
+ * Waits while another process, or another call of this one, holds it. Tools that use Python's `filelock` wait for each
+ * other and for this in the same way.
+ * @param job is told whether the lock holds: some network file systems have none
  * @throws ERR_IO, ERR_ABORTED, and what `job` throws
  */
 export async function withLock<Result>(
-  _path: string,
-  _options: Pick<HubOptions, "signal" | "onWarning">,
-  _job: () => Promise<Result>,
+  path: string,
+  { signal, onWait }: LockOptions,
+  job: (exclusive: boolean) => Promise<Result>,
 ): Promise<Result> {
-  throw new ScoreheadError("ERR_INTERNAL", "not written yet");
+  let told = false;
+  for (;;) {
+    checkAborted(signal);
+    const handle = await openLock(path);
+    try {
+      const state = addon().lockFile(handle.fd);
+      if (state === "unsupported") return await job(false);
+      if (state === "taken" && (await isStillAt(handle, path))) return await job(true);
+      if (state === "busy" && !told) {
+        told = true;
+        onWait?.();
+      }
+    } finally {
+      await handle.close();
+    }
+    await sleep(POLL_MILLISECONDS, undefined, signal && { signal }).catch(() => checkAborted(signal));
+  }
+}
+
+async function openLock(path: string): Promise<FileHandle> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    return await open(path, "a+");
+  } catch (cause) {
+    throw ioError("open the lock", path, cause);
+  }
+}
+
+/** Whether the locked file has not been removed meanwhile: the others would lock the new one. */
+async function isStillAt(handle: FileHandle, path: string): Promise<boolean> {
+  const [own, current] = await Promise.all([
+    handle.stat({ bigint: true }),
+    stat(path, { bigint: true }).catch(() => null),
+  ]);
+  return own.ino === current?.ino && own.dev === current.dev;
 }

@@ -130,6 +130,8 @@ export interface NativeAddon {
   /** Frees the model after the batches asked for before. */
   closeModel(model: ModelHandle): Promise<void>;
   quantize(options: QuantizeOptions): Promise<void>;
+  /** Takes the exclusive lock on an open file, without waiting; it ends with the file or the process. */
+  lockFile(fd: number): "taken" | "busy" | "unsupported";
   /** Ends what this thread's models compute and frees them. Waits for a running quantisation. */
   shutDown(): void;
 }
