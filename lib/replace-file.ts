@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { ScoreheadError } from "../errors.ts";
+import { ScoreheadError } from "./errors.ts";
 
 /** What to do about the errors that people meet; the others speak for themselves. */
 const REMEDIES: Readonly<Record<string, string>> = {

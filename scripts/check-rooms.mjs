@@ -16,14 +16,14 @@ const MAY_IMPORT = {
   checkpoint: [],
   runtime: [],
   convert: ["checkpoint", "gguf", "head", "prompt", "tokens", "runtime"],
-  hub: [],
+  hub: ["runtime"],
   source: ["hub", "convert", "gguf"],
   model: ["prompt", "tokens", "batch", "head", "gguf", "checkpoint", "convert", "runtime", "source"],
   cli: ["index.ts"],
   "index.ts": ALL,
 };
 /** Leaves beside the rooms that every room but the CLI may use. */
-const LEAVES = ["errors.ts", "abort.ts", "cache-directory.ts", "check-options.ts"];
+const LEAVES = ["errors.ts", "abort.ts", "cache-directory.ts", "check-options.ts", "replace-file.ts"];
 const LEAF_FILES = /(^|\/)(types|contract)\.ts$/;
 
 const lib = join(packageRoot, "lib");

@@ -1,7 +1,7 @@
 /** Writing a GGUF file: the header, then each tensor's data as it streams in, under a temporary name until complete. */
 import { type FileHandle, open } from "node:fs/promises";
 import { ScoreheadError } from "../errors.ts";
-import { replaceFile } from "./atomic.ts";
+import { replaceFile } from "../replace-file.ts";
 import { encodeHeader, type TensorPlan } from "./encode.ts";
 import { DEFAULT_ALIGNMENT, padded } from "./layout.ts";
 import type { GgufMetadata } from "./types.ts";

@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { checkAborted } from "../abort.ts";
 import { cacheDirectory, makeCacheDirectory } from "../cache-directory.ts";
 import { ioError } from "../errors.ts";
-import { replaceFile } from "../gguf/atomic.ts";
+import { replaceFile } from "../replace-file.ts";
 
 /** The files that converting may read: of a checkpoint, and of a base model that lends its tokenizer and config. */
 export const CHECKPOINT_FILES = /\.(json|safetensors|bin|pt|pth|model|jinja)$/;
