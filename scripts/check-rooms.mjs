@@ -23,7 +23,14 @@ const MAY_IMPORT = {
   "index.ts": ALL,
 };
 /** Leaves beside the rooms that every room but the CLI may use. */
-const LEAVES = ["errors.ts", "abort.ts", "cache-directory.ts", "check-options.ts", "replace-file.ts"];
+const LEAVES = [
+  "errors.ts",
+  "abort.ts",
+  "cache-directory.ts",
+  "check-options.ts",
+  "checkpoint-files.ts",
+  "replace-file.ts",
+];
 const LEAF_FILES = /(^|\/)(types|contract)\.ts$/;
 
 const lib = join(packageRoot, "lib");
