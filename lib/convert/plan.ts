@@ -274,10 +274,10 @@ async function readHead(
     profile: profile.name,
     type: profile.type,
     labels: defaultLabels(profile.type, outputs, profile.labels),
-    weight: await readFloats(requireFloat(weight)),
+    weight: await readFloats(requireFloat(weight), finder.checkpoint.files),
     outputs,
     hiddenSize,
-    bias: bias ? await readFloats(requireFloat(bias)) : null,
+    bias: bias ? await readFloats(requireFloat(bias), finder.checkpoint.files) : null,
     normalizer: await readNormalizer(finder, layout, config, outputs),
     read: profile.read,
     maxLength: Math.min(profile.maxLength ?? longest, longest),
@@ -305,7 +305,7 @@ async function readNormalizer(
   const values = async (tensor: CheckpointTensor | null | undefined, name: "mean" | "var"): Promise<Float32Array> => {
     if (!tensor) return configNumbers(config, name, outputs);
     requireShape(tensor, [outputs]);
-    return readFloats(requireFloat(tensor));
+    return readFloats(requireFloat(tensor), finder.checkpoint.files);
   };
   return { function: kind, mean: await values(mean, "mean"), var: await values(variance, "var") };
 }
