@@ -1,9 +1,10 @@
 /** `owner/name[@revision][:type]`: how a model on the hub is named. */
+import { isPlainPath } from "./path.ts";
 import type { HubName } from "./types.ts";
 
-/** The hub's own rule for owners and names: no leading or trailing `-` or `.`, no `--` or `..`, at most 96 characters. */
-const PART = "(?![-.])(?!\\S*?(?:--|\\.\\.))[\\w.-]{1,96}(?<![-.])";
-const NAME = new RegExp(`^(${PART}/${PART})(?:@([^\\s:@]+))?(?::(\\w+))?$`);
+/** The hub's own rule for owners and names: no `-` or `.` at an end, no `--` or `..`, at most 96 characters. */
+const PART = "(?![-.])(?![\\w.-]*(?:--|\\.\\.))[\\w.-]{1,96}(?<![-.])";
+const NAME = new RegExp(`^(${PART}/${PART})(?:@([^\\s:@]+))?(?::([\\w-]+))?$`);
 
 /**
  * The parts of `owner/name[@revision][:type]`, or null where `text` does not have that form.
@@ -11,7 +12,7 @@ const NAME = new RegExp(`^(${PART}/${PART})(?:@([^\\s:@]+))?(?::(\\w+))?$`);
  * relative path can have it too.
  */
 export function parseHubName(text: string): HubName | null {
-  const match = NAME.exec(text);
-  if (!match?.[1]) return null;
-  return { repository: match[1], revision: match[2] ?? "main", type: match[3] ?? null };
+  const [, repository, revision = "main", type = null] = NAME.exec(text) ?? [];
+  // The cache keeps what a revision means in a file of its name.
+  return repository !== undefined && isPlainPath(revision) ? { repository, revision, type } : null;
 }

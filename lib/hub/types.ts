@@ -17,6 +17,8 @@ export interface HubOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told what the user should know but nothing has to be done about, e.g. that another process is waited for. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** Milliseconds before a failed request is made again; doubles from one try to the next. Default 500. */
+  readonly retryDelay?: number | undefined;
 }
 
 /** A revision and the commit that it means. */
