@@ -1,19 +1,21 @@
 /** Downloading a snapshot's files into the hub cache. */
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { ioError } from "../errors.ts";
 import type { Hub } from "./answers.ts";
-import { partialPath } from "./blob-writer.ts";
-import { blobPath, isCached, rememberRevision } from "./cache.ts";
+import { rememberRevision } from "./cache.ts";
 import { requireSpace } from "./disk-space.ts";
 import { type CountBytes, getFile } from "./download.ts";
 import { hubCache } from "./environment.ts";
 import { openHub } from "./http.ts";
 import { missingFiles, requireOnline } from "./snapshot.ts";
+import { remainingBytes } from "./stored.ts";
 import type { DownloadProgress, HubFile, HubOptions, Snapshot } from "./types.ts";
 
 export interface PullOptions extends HubOptions {
   /** Files at a time; 4 by default. */
   readonly parallel?: number | undefined;
+  /** `onFile` removes files and the caller has made sure of the room: what is missing need not fit at once. */
+  readonly isPassing?: boolean | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
   /**
    * Called once a file, when it is there, in the order in which they get ready. What it returns is waited for before the
@@ -34,7 +36,7 @@ export async function pull(snapshot: Snapshot, options: PullOptions = {}): Promi
   const { parallel = 4, onProgress, onFile } = options;
   const missing = await missingFiles(snapshot);
   requireOnline(snapshot, options, missing);
-  await requireRoom(snapshot, missing);
+  if (!options.isPassing) await requireRoom(snapshot, missing);
   const total = missing.reduce((sum, { size }) => sum + size, 0);
   let bytes = 0;
   const count: CountBytes = (more) => {
@@ -82,19 +84,14 @@ async function inParallel<Item>(
 }
 
 /** @throws ERR_DISK_SPACE where what is missing does not fit */
-async function requireRoom({ repository }: Snapshot, missing: readonly HubFile[]): Promise<void> {
+async function requireRoom(snapshot: Snapshot, missing: readonly HubFile[]): Promise<void> {
   const cache = hubCache();
   let bytes = 0;
-  for (const { etag, size } of missing) {
-    const blob = blobPath(repository, etag);
-    if (await isCached(blob, size)) continue;
-    const partial = await stat(partialPath(blob)).catch(() => null);
-    bytes += Math.max(0, size - (partial?.size ?? 0));
-  }
+  for (const file of missing) bytes += await remainingBytes(snapshot, file);
   if (bytes === 0) return;
   await mkdir(cache, { recursive: true }).catch((error: unknown) => {
     throw ioError("make the hub cache", cache, error);
   });
   const remedy = "Free some space, or name a directory on another disk in the variable HF_HOME.";
-  await requireSpace(cache, bytes, `download ${repository}`, remedy);
+  await requireSpace(cache, bytes, `download ${snapshot.repository}`, remedy);
 }
