@@ -55,7 +55,8 @@ async function requireReplaceable(target: string, directory: string): Promise<vo
     throw new ScoreheadError("ERR_IO", `Cannot write ${target}: it is not a regular file. Name a file.`);
 }
 
-async function syncDirectory(directory: string): Promise<void> {
+/** Makes what was created or renamed in a directory last through a power cut. */
+export async function syncDirectory(directory: string): Promise<void> {
   // Windows has no handle to a directory that could be synced; NTFS journals the rename.
   if (process.platform === "win32") return;
   try {
