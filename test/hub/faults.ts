@@ -1,0 +1,49 @@
+/** What can go wrong with an answer of the test hub, and the answers' bodies with it. */
+import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** One thing, or several, that go wrong with one answer. */
+export interface Fault {
+  /** Answers this status, with `headers`, and nothing else. */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sends another body, of these bytes, in place of the file's. */
+  readonly body?: Buffer;
+  /** Breaks the connection after so many bytes of the body. */
+  readonly cutAfter?: number;
+  /** Ends the body as if it were complete after so many bytes. */
+  readonly endAfter?: number;
+  /** Inverts a bit of the body's byte at this place. */
+  readonly flipAt?: number;
+  /** Answers a request for a range with the whole file. */
+  readonly ignoreRange?: boolean;
+  /** Sends a byte at a time, with so many milliseconds between them. */
+  readonly drip?: number;
+  /** Sends the headers and then nothing. */
+  readonly hang?: boolean;
+}
+
+/** A body with its faults; it throws where the connection is to be cut. */
+export function spoiled(body: Readable, { cutAfter, endAfter, flipAt, drip, hang }: Fault): Readable {
+  if (hang) return new Readable({ read() {} });
+  const limit = Math.min(cutAfter ?? Number.POSITIVE_INFINITY, endAfter ?? Number.POSITIVE_INFINITY);
+  async function* send(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    let sent = 0;
+    for await (const chunk of chunks) {
+      const part = Buffer.from(chunk.subarray(0, limit - sent));
+      if (flipAt !== undefined && flipAt >= sent && flipAt < sent + part.length) {
+        part.writeUInt8(part.readUInt8(flipAt - sent) ^ 1, flipAt - sent);
+      }
+      sent += part.length;
+      if (drip === undefined) yield part;
+      else
+        for (const byte of part) {
+          yield Buffer.of(byte);
+          await sleep(drip);
+        }
+      if (sent >= limit) break;
+    }
+    if (cutAfter !== undefined && sent >= cutAfter) throw new Error("cut");
+  }
+  return Readable.from(send(body));
+}
