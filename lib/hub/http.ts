@@ -9,8 +9,6 @@ import type { HubOptions } from "./types.ts";
 
 export interface Answer {
   readonly response: Response;
-  /** The headers of the hub's own answer, which may have been a redirect to where the bytes are. */
-  readonly hubHeaders: Headers;
   /** The body, chunk by chunk. @throws PassingFailure where it breaks off or falls silent */
   readonly chunks: () => AsyncGenerator<Uint8Array>;
 }
@@ -34,6 +32,7 @@ export async function openHub({ signal, onWarning, retryDelay = 500 }: HubOption
 /**
  * GETs `address`, follows redirects, and gives the token to the hub's origin alone.
  * @param headers of the request, `range` for example
+ * @param inspect sees the headers of each of the hub's own answers, redirects included, and may refuse
  * @returns an answer of status 2xx, or of 416 where a range was asked for
  * @throws PassingFailure (no connection, silence, busy), ERR_HUB_ACCESS, ERR_NOT_FOUND, ERR_HUB, ERR_NETWORK
  *   (a certificate that is not trusted), ERR_ABORTED
@@ -43,12 +42,12 @@ export async function get(
   address: string,
   headers: Record<string, string>,
   subject: Subject,
+  inspect: (headers: Headers) => void = () => {},
 ): Promise<Answer> {
   const silence = new Silence(hub.stallTimeout);
   const signal = hub.signal ? AbortSignal.any([hub.signal, silence.signal]) : silence.signal;
   const hubOrigin = new URL(hub.endpoint).origin;
   let url = new URL(address);
-  let hubHeaders = new Headers();
   try {
     for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
       silence.listen();
@@ -56,14 +55,13 @@ export async function get(
       const authorization = ours && hub.token ? { authorization: `Bearer ${hub.token}` } : {};
       const fixed = { "user-agent": `scorehead/${version}`, "accept-encoding": "identity", ...authorization };
       const response = await fetch(url, { headers: { ...headers, ...fixed }, redirect: "manual", signal });
-      if (ours) hubHeaders = response.headers;
-      if (!REDIRECTS.has(response.status)) {
-        if (response.ok || (response.status === 416 && headers.range))
-          return { response, hubHeaders, chunks: () => read(response, hub, silence) };
-        await response.body?.cancel();
-        throw statusError(response, ours, hub, subject);
+      if (response.ok || (response.status === 416 && headers.range)) {
+        if (ours) inspect(response.headers);
+        return { response, chunks: () => read(response, hub, silence) };
       }
       await response.body?.cancel();
+      if (!REDIRECTS.has(response.status)) throw statusError(response, ours, hub, subject);
+      if (ours) inspect(response.headers);
       url = redirected(url, response.headers.get("location"), hub);
     }
     throw new ScoreheadError(

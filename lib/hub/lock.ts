@@ -6,11 +6,13 @@ import { checkAborted } from "../abort.ts";
 import { ioError } from "../errors.ts";
 import { addon } from "../runtime/addon.ts";
 
-const POLL_MILLISECONDS = 100;
+/** Milliseconds between two looks, from one to the next. */
+const FIRST_PAUSE = 10;
+const LONGEST_PAUSE = 250;
 
 export interface LockOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called once where the lock is taken and has to be waited for. */
+  /** Called once where the lock has to be waited for, unless that is for a moment only. */
   readonly onWait?: (() => void) | undefined;
 }
 
@@ -27,22 +29,18 @@ export async function withLock<Result>(
   { signal, onWait }: LockOptions,
   job: (exclusive: boolean) => Promise<Result>,
 ): Promise<Result> {
-  let told = false;
-  for (;;) {
+  for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
     checkAborted(signal);
     const handle = await openLock(path);
     try {
       const state = addon().lockFile(handle.fd);
       if (state === "unsupported") return await job(false);
       if (state === "taken" && (await isStillAt(handle, path))) return await job(true);
-      if (state === "busy" && !told) {
-        told = true;
-        onWait?.();
-      }
     } finally {
       await handle.close();
     }
-    await sleep(POLL_MILLISECONDS, undefined, signal && { signal }).catch(() => checkAborted(signal));
+    if (pause === FIRST_PAUSE * 2 ** 4) onWait?.();
+    await sleep(pause, undefined, signal && { signal }).catch(() => checkAborted(signal));
   }
 }
 

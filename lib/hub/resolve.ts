@@ -29,13 +29,13 @@ export async function requestBytes(hub: Hub, file: RemoteFile, from: number, to 
   const address = `${hub.endpoint}/${repository}/resolve/${commit}/${path.split("/").map(encodeURIComponent).join("/")}`;
   const isWhole = from === 0 && to === file.size;
   const headers: Record<string, string> = isWhole ? {} : { range: `bytes=${from}-${to - 1}` };
-  const { response, hubHeaders, chunks } = await get(hub, address, headers, { repository, revision: commit, path });
+  const subject = { repository, revision: commit, path };
+  const { response, chunks } = await get(hub, address, headers, subject, (answer) => refuseChange(hub, file, answer));
   const close = async (): Promise<void> => {
     // A stream that has failed cannot be cancelled, and need not be.
     await response.body?.cancel().catch(() => {});
   };
   try {
-    refuseChange(hub, file, hubHeaders);
     if (response.status === 416) throw checksumError(hub, file, `it ends before byte ${from} now`);
     const { host } = new URL(response.url);
     const start = startOf(response);

@@ -7,6 +7,8 @@ export interface Fault {
   /** Answers this status, with `headers`, and nothing else. */
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Answers with this text, whatever was asked for. */
+  readonly text?: string;
   /** Sends another body, of these bytes, in place of the file's. */
   readonly body?: Buffer;
   /** Breaks the connection after so many bytes of the body. */

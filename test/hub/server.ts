@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type Fault, spoiled } from "./faults.ts";
 import { bytesContent, type Content, directoryContents, type Repository } from "./repositories.ts";
@@ -99,18 +99,16 @@ export class TestHub {
     const url = new URL(request.url ?? "/", "http://x");
     const route = routeOf(url, routes);
     const fault = route && this.fault(this.#note(request, route));
-    const reply =
-      fault?.status === undefined
+    const { status = 200, text } = fault ?? {};
+    const reply: Reply =
+      fault?.status === undefined && text === undefined
         ? this.#reply(request, url, route, fault)
-        : { status: fault.status, headers: fault.headers, body: "" };
+        : { status, body: text ?? "" };
     response.writeHead(reply.status, { ...reply.headers, ...fault?.headers });
-    if (typeof reply.body === "string") {
-      response.end(reply.body);
-      return;
-    }
     response.flushHeaders();
     // A client that goes away, and a fault that cuts, end both streams; nobody is left to be told.
-    pipeline(fault ? spoiled(reply.body, fault) : reply.body, response).catch(() => {});
+    const body = typeof reply.body === "string" ? Readable.from([Buffer.from(reply.body)]) : reply.body;
+    pipeline(fault ? spoiled(body, fault) : body, response).catch(() => {});
   }
 
   #note({ headers }: IncomingMessage, { kind, path }: Route): SeenRequest {

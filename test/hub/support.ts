@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
+import { ScoreheadError } from "../../lib/errors.ts";
 import { parseHubName } from "../../lib/hub/name.ts";
 import { findRevision } from "../../lib/hub/revision.ts";
 import { openSnapshot, type SnapshotOptions } from "../../lib/hub/snapshot.ts";
@@ -52,4 +53,15 @@ export async function snapshotOf(name: string, options: SnapshotOptions = {}): P
   if (!parsed) throw new Error(`${name} is no name.`);
   const revision = await findRevision(parsed, { ...QUICK, ...options });
   return openSnapshot(revision, { ...QUICK, type: parsed.type, ...options });
+}
+
+/** The error that a call fails with. */
+export async function failureOf(call: () => Promise<unknown>): Promise<ScoreheadError> {
+  try {
+    await call();
+  } catch (error) {
+    if (error instanceof ScoreheadError) return error;
+    throw error;
+  }
+  throw new Error("The call was expected to fail.");
 }
