@@ -1,15 +1,8 @@
 /** The public surface of scorehead. */
 export type { ConvertPlan, PlannedTensor } from "./convert/plan.ts";
-export {
-  type ConvertOptions,
-  type ConvertProgress,
-  convert,
-  OUTPUT_TYPES,
-  type OutputType,
-  planCheckpoint,
-  type QuantizeOptions,
-  quantize,
-} from "./convert/run.ts";
+export { type QuantizeOptions, quantize } from "./convert/quantize.ts";
+export { OUTPUT_TYPES } from "./convert/run.ts";
+export type { OutputType } from "./convert/types.ts";
 export { ERROR_CODES, type ErrorCode, type Fault, isScoreheadError, ScoreheadError } from "./errors.ts";
 export { scoreMeaning } from "./head/meaning.ts";
 export type { ScoreModelOutput, Tensor } from "./head/output.ts";
@@ -47,3 +40,13 @@ export { version } from "./runtime/addon.ts";
 export { BUILD_KINDS, type BuildRuntimeOptions, type BuiltRuntime, buildRuntime } from "./runtime/build.ts";
 export { DEVICE_CHOICES, type DeviceChoice } from "./runtime/open.ts";
 export { QUANTIZED_TYPES, type QuantizedType } from "./runtime/quantize.ts";
+export { type ConvertOptions, convert, planCheckpoint } from "./source/convert.ts";
+export {
+  type CachedModel,
+  listModels,
+  type PruneOptions,
+  pruneModels,
+  type RemovedModel,
+  removeModel,
+} from "./source/manage.ts";
+export type { DownloadPlan, Progress } from "./source/types.ts";

@@ -27,7 +27,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 export async function replaceFile(path: string, produce: (temporaryPath: string) => Promise<void>): Promise<void> {
   const target = resolve(path);
   const directory = dirname(target);
-  await requireReplaceable(target, directory);
+  await requireReplaceable(target);
   const temporary = join(directory, `.${basename(target)}.${process.pid}.${randomBytes(6).toString("hex")}.tmp`);
   try {
     await produce(temporary);
@@ -40,8 +40,12 @@ export async function replaceFile(path: string, produce: (temporaryPath: string)
   }
 }
 
-/** Before the work, not after it: the work may be 13 GB. */
-async function requireReplaceable(target: string, directory: string): Promise<void> {
+/**
+ * Checks a place for a file before the work, not after it: the work may be 13 GB.
+ * @throws ERR_NOT_FOUND without the directory, ERR_IO where something else than a file is there
+ */
+export async function requireReplaceable(target: string): Promise<void> {
+  const directory = dirname(target);
   const [parent, existing] = await Promise.all([
     stat(directory).catch(() => undefined),
     stat(target).catch(() => undefined),

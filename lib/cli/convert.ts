@@ -6,7 +6,7 @@ import { type ConvertPlan, convert, OUTPUT_TYPES, type OutputType, PROFILE_NAMES
 import { given, interruptible } from "./arguments.ts";
 import { say, UsageError } from "./exit.ts";
 import { factLines, formatBytes, tableLines } from "./format.ts";
-import { conversionProgress, ProgressLine } from "./progress.ts";
+import { ProgressLine, stageProgress } from "./progress.ts";
 import { writeLines } from "./stdout.ts";
 
 interface ConvertCommandOptions {
@@ -46,7 +46,7 @@ async function run(directory: string, options: ConvertCommandOptions): Promise<v
   await refuseInputs(output, [directory, ...(tokenizer === undefined ? [] : [tokenizer])]);
   const line = new ProgressLine();
   const plan = await interruptible((signal) =>
-    convert(directory, output, { ...conversion, signal, onProgress: conversionProgress(line) }),
+    convert(directory, output, { ...conversion, signal, onProgress: stageProgress(line) }),
   ).finally(() => line.end());
   warn(plan);
   const { size } = await stat(output);

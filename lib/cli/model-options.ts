@@ -9,7 +9,7 @@ import {
   type ScoreOptions,
 } from "../index.ts";
 import { finiteNumbers, given, interruptible, wholeNumber } from "./arguments.ts";
-import { conversionProgress, ProgressLine } from "./progress.ts";
+import { ProgressLine, stageProgress } from "./progress.ts";
 
 type DeviceOptions = Pick<LoadOptions, "device" | "kv" | "context">;
 
@@ -65,7 +65,7 @@ export async function loadModel(path: string, options: ModelOptions): Promise<Sc
       ScoreModel.load(path, {
         ...given({ profile, tokenizer, device, kv, context, threads, gpuLayers, mainGpu, tensorSplit }),
         onWarning: (message) => line.say(`warning: ${message}`),
-        onProgress: conversionProgress(line),
+        onProgress: stageProgress(line),
         signal,
       }),
     );

@@ -5,7 +5,7 @@ import { QUANTIZED_TYPES, type QuantizedType, quantize } from "../index.ts";
 import { interruptible } from "./arguments.ts";
 import { UsageError } from "./exit.ts";
 import { factLines, formatBytes } from "./format.ts";
-import { conversionProgress, ProgressLine } from "./progress.ts";
+import { ProgressLine, stageProgress } from "./progress.ts";
 import { writeLines } from "./stdout.ts";
 
 export function quantizeCommand(): Command {
@@ -26,9 +26,9 @@ async function run(input: string, { output, type }: { output: string; type: Quan
   if (await isSameFile(input, output))
     throw new UsageError(`-o ${output} is the input itself, which is still needed: name another file.`);
   const line = new ProgressLine();
-  await interruptible((signal) =>
-    quantize(input, output, { type, signal, onProgress: conversionProgress(line) }),
-  ).finally(() => line.end());
+  await interruptible((signal) => quantize(input, output, { type, signal, onProgress: stageProgress(line) })).finally(
+    () => line.end(),
+  );
   const [before, after] = await Promise.all([stat(input), stat(output)]);
   await writeLines(
     factLines([

@@ -19,6 +19,7 @@ import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import { readConfig } from "./config.ts";
 import { type FloatDtype, isFloat } from "./dtype.ts";
+import { FILE_TYPE } from "./file-type.ts";
 import { LAYOUTS, type Layout, REWARD_MODEL_HEAD, type TensorRule } from "./layouts.ts";
 import { readFloats } from "./tensor-data.ts";
 import { vocabularyKeys } from "./vocabulary.ts";
@@ -56,9 +57,6 @@ export interface PlanOptions {
   /** The config to use where the checkpoint has none. */
   readonly fallbackConfig: JsonObject | null;
 }
-
-/** llama_ftype of the unquantised types. */
-const FILE_TYPE: Readonly<Record<WritableType, number>> = { F32: 0, F16: 1, BF16: 32 };
 
 /**
  * Plans a conversion.

@@ -77,8 +77,9 @@ export class GgufWriter {
     if ((await stat(path).catch(() => null))?.size !== blueprint.size) return null;
     const handle = await open(path, "r+");
     const found = Buffer.alloc(blueprint.header.length);
-    await handle.read(found, 0, found.length, 0);
-    if (found.equals(blueprint.header)) return new GgufWriter(handle, path, blueprint, options);
+    const { bytesRead } = await handle.read(found, 0, found.length, 0);
+    if (bytesRead === found.length && found.equals(blueprint.header))
+      return new GgufWriter(handle, path, blueprint, options);
     await handle.close();
     return null;
   }
@@ -143,6 +144,11 @@ export class GgufWriter {
   #report(): void {
     this.#options.onProgress?.(this.#written, this.#blueprint.size);
   }
+}
+
+/** The size of the file that these arguments make. */
+export function ggufSize(metadata: GgufMetadata, tensors: readonly TensorPlan[]): number {
+  return drawUp(metadata, tensors).size;
 }
 
 function drawUp(metadata: GgufMetadata, tensors: readonly TensorPlan[]): Blueprint {

@@ -1,11 +1,10 @@
 /** What this machine offers and what scorehead would use: libraries, devices, memory, versions. */
-import { stat } from "node:fs/promises";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { basename } from "node:path";
 import { cacheDirectory } from "../cache-directory.ts";
 import { checkPath } from "../check-options.ts";
-import { planCheckpoint } from "../convert/run.ts";
-import { ioError, isScoreheadError } from "../errors.ts";
+import { planDirectory } from "../convert/run.ts";
+import { isScoreheadError } from "../errors.ts";
 import { type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import { headFromMetadata } from "../head/metadata.ts";
@@ -20,7 +19,9 @@ import {
   runtimeAttempts,
   selectDevices,
 } from "../runtime/open.ts";
-import { refuseTokenizer } from "../source/resolve.ts";
+import { peekHubModel } from "../source/hub-model.ts";
+import { findSource } from "../source/resolve.ts";
+import { lentDirectory, refuseTokenizer } from "../source/tokenizer.ts";
 import { plannedContents } from "./inspect.ts";
 import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
 import { attempt, note, type Problem } from "./problems.ts";
@@ -72,12 +73,13 @@ export interface DoctorModel extends Sizing {
  *
  * Whatever does not work is part of the report: a missing runtime does not throw.
  *
- * @param path a .gguf or a checkpoint's directory (then as converted to its own type); default: none
+ * @param source a .gguf, a checkpoint's directory (then as converted to its own type), or `owner/name` on the hub, of
+ *   which no weights are downloaded; default: none
  * @param options what the model would be loaded with
  * @throws ERR_ARGUMENT
  */
-export async function doctor(path?: string, options?: DoctorOptions): Promise<DoctorReport> {
-  if (path !== undefined) checkPath(path, "The model");
+export async function doctor(source?: string, options?: DoctorOptions): Promise<DoctorReport> {
+  if (source !== undefined) checkPath(source, "The model");
   const checked = checkDoctorOptions(options);
   const problems: Problem[] = [];
   const native = attempt(problems, addon);
@@ -86,9 +88,9 @@ export async function doctor(path?: string, options?: DoctorOptions): Promise<Do
   // Without libraries the CPU is what can be told of; without the device that was asked for, nothing is.
   const device = runtime ? selection : CPU;
   const model =
-    path === undefined || device === null
+    source === undefined || device === null
       ? null
-      : await modelUse(path, device, checked).catch((error: unknown) => {
+      : await modelUse(source, device, checked).catch((error: unknown) => {
           if (isScoreheadError(error, "ERR_ARGUMENT")) throw error;
           return note(problems, error);
         });
@@ -148,11 +150,17 @@ async function modelUse(path: string, device: DeviceSelection, options: DoctorOp
   return { path, architecture: backbone.architecture, profile, ...chooseSizes(backbone, maxLength, device, options) };
 }
 
-async function contentsOf(path: string, { tokenizer }: DoctorOptions): Promise<GgufContents> {
-  const found = await stat(path).catch((error: unknown) => {
-    throw ioError("open", path, error);
-  });
-  if (found.isDirectory()) return plannedContents(path, await planCheckpoint(path, { tokenizer }));
-  refuseTokenizer(path, tokenizer);
-  return readGguf(path);
+async function contentsOf(source: string, options: DoctorOptions): Promise<GgufContents> {
+  const { tokenizer } = options;
+  const found = await findSource(source);
+  if (found.kind === "hub") {
+    const peeked = await peekHubModel(found.model, options);
+    return "plan" in peeked ? plannedContents(source, peeked.plan, peeked.type) : peeked;
+  }
+  if (found.kind === "directory") {
+    const lent = await lentDirectory(options);
+    return plannedContents(source, await planDirectory(source, { tokenizer: lent, type: "auto" }), "auto");
+  }
+  refuseTokenizer(source, tokenizer);
+  return readGguf(source);
 }

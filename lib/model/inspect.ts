@@ -1,11 +1,12 @@
 /** What a GGUF file or a checkpoint directory is, and whether it can be scored with or converted. No weights are read. */
-import { stat } from "node:fs/promises";
 import { checkOptions, checkPath, ofType } from "../check-options.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Checkpoint, CheckpointTensor } from "../checkpoint/types.ts";
+import { fileTypeOf } from "../convert/file-type.ts";
 import type { ConvertPlan } from "../convert/plan.ts";
-import { planCheckpoint } from "../convert/run.ts";
-import { ioError } from "../errors.ts";
+import { type PlanInput, planDirectory } from "../convert/run.ts";
+import { plannedBytes } from "../convert/size.ts";
+import type { OutputType } from "../convert/types.ts";
 import { type Backbone, type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
@@ -13,18 +14,17 @@ import { headFromMetadata } from "../head/metadata.ts";
 import { validateHead } from "../head/spec.ts";
 import type { HeadSpec } from "../head/types.ts";
 import { findProfile } from "../prompt/profiles.ts";
-import { QUANTIZED_TYPES } from "../runtime/quantize.ts";
-import { refuseTokenizer } from "../source/resolve.ts";
+import { openByName, requireReadable } from "../source/hub-checkpoint.ts";
+import { readHeader } from "../source/hub-gguf.ts";
+import { findSource } from "../source/resolve.ts";
+import { lentDirectory, refuseTokenizer } from "../source/tokenizer.ts";
+import type { HubModel, SourceOptions } from "../source/types.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
 import { attempt, note, type Problem } from "./problems.ts";
 
-export interface InspectOptions {
-  /** For a checkpoint without tokenizer or config of its own: the base model's directory. */
-  readonly tokenizer?: string | undefined;
-  /** For a checkpoint: the profile to convert with. */
-  readonly profile?: string | undefined;
-}
+/** For a checkpoint, what it would be converted with. */
+export type InspectOptions = Pick<SourceOptions, "tokenizer" | "profile" | "offline">;
 
 /** The head's facts: everything but its numbers. */
 export interface HeadReport extends Omit<HeadSpec, "weight" | "bias" | "normalizer"> {
@@ -63,25 +63,45 @@ export interface InspectReport {
 }
 
 /**
- * Describes a GGUF file or a checkpoint directory.
+ * Describes a GGUF file, a checkpoint's directory, or a repository on the hub, of which headers and settings are read.
  *
  * What is wrong with it is part of the report, as far as the rest can still be read.
  *
- * @throws ERR_ARGUMENT, ERR_NOT_FOUND, ERR_IO; ERR_GGUF for a file that is not one
+ * @param source a path, or `owner/name[@revision][:type]`
+ * @throws ERR_ARGUMENT, ERR_NOT_FOUND, ERR_IO; ERR_GGUF for a file that is not one; ERR_UNSUPPORTED for a torch file
+ *   that is not downloaded; from the hub also ERR_HUB_ACCESS, ERR_NETWORK, ERR_OFFLINE, ERR_HUB
  */
-export async function inspect(path: string, options?: InspectOptions): Promise<InspectReport> {
-  checkPath(path, "What to inspect");
-  const checked = checkOptions<InspectOptions>(options, { tokenizer: ofType("string"), profile: ofType("string") });
-  const found = await stat(path).catch((error: unknown) => {
-    throw ioError("inspect", path, error);
+export async function inspect(source: string, options?: InspectOptions): Promise<InspectReport> {
+  checkPath(source, "What to inspect");
+  const checked = checkOptions<InspectOptions>(options, {
+    tokenizer: ofType("string"),
+    profile: ofType("string"),
+    offline: ofType("boolean"),
   });
-  if (found.isDirectory()) return inspectCheckpoint(path, checked);
-  refuseTokenizer(path, checked.tokenizer);
-  return inspectGguf(path);
+  const found = await findSource(source);
+  if (found.kind === "hub") return inspectByName(source, found.model, checked);
+  if (found.kind === "directory") return inspectDirectory(source, checked);
+  refuseTokenizer(source, checked.tokenizer);
+  return inspectGguf(source, await readGguf(source));
 }
 
-async function inspectGguf(path: string): Promise<InspectReport> {
-  const file = await readGguf(path);
+async function inspectByName(name: string, model: HubModel, options: InspectOptions): Promise<InspectReport> {
+  const opened = await openByName(model, options);
+  if (!("weights" in opened)) {
+    refuseTokenizer(name, options.tokenizer);
+    return inspectGguf(name, await readHeader(opened, options));
+  }
+  const { snapshot, tokenizer, files } = opened;
+  await requireReadable(opened);
+  return inspectCheckpoint(name, { directory: snapshot.directory, tokenizer, profile: options.profile, files });
+}
+
+async function inspectDirectory(directory: string, options: InspectOptions): Promise<InspectReport> {
+  const tokenizer = await lentDirectory(options);
+  return inspectCheckpoint(directory, { directory, tokenizer, profile: options.profile });
+}
+
+function inspectGguf(path: string, file: GgufFile): InspectReport {
   const problems: Problem[] = [];
   const facts = modelFacts(file, problems);
   return {
@@ -90,17 +110,23 @@ async function inspectGguf(path: string): Promise<InspectReport> {
     problems,
     warnings: unknownProfile(facts.head),
     layout: null,
-    fileType: fileType(file),
+    fileType: fileTypeOf(file.metadata),
     ...tensorFacts(file.tensors.map(({ dims, byteLength, typeName }) => ({ shape: dims, byteLength, type: typeName }))),
     files: [path],
     ...facts,
   };
 }
 
-async function inspectCheckpoint(path: string, options: InspectOptions): Promise<InspectReport> {
+/** What of a checkpoint is described. */
+interface Inspected extends Omit<PlanInput, "type"> {
+  readonly directory: string;
+}
+
+async function inspectCheckpoint(path: string, { directory, ...input }: Inspected): Promise<InspectReport> {
   const problems: Problem[] = [];
-  const checkpoint = await openCheckpoint(path).catch((error: unknown) => note(problems, error));
-  const plan = checkpoint && (await planCheckpoint(path, options).catch((error: unknown) => note(problems, error)));
+  const checkpoint = await openCheckpoint(directory, input.files).catch((error: unknown) => note(problems, error));
+  const planned = checkpoint && planDirectory(directory, { ...input, type: "auto" });
+  const plan = await planned?.catch((error: unknown) => note(problems, error));
   const stored = checkpoint ? storedTensors(checkpoint) : [];
   return {
     path,
@@ -111,13 +137,18 @@ async function inspectCheckpoint(path: string, options: InspectOptions): Promise
     fileType: null,
     ...tensorFacts(stored.map(({ shape, byteLength, dtype }) => ({ shape, byteLength, type: dtype }))),
     files: [...new Set(stored.map(({ file }) => file))].sort(),
-    ...(plan ? modelFacts(plannedContents(path, plan), problems) : { backbone: null, head: null, tokenizer: null }),
+    ...(plan
+      ? modelFacts(plannedContents(path, plan, "auto"), problems)
+      : { backbone: null, head: null, tokenizer: null }),
   };
 }
 
-/** The file that a plan will write first, as far as it is known before any weight is read. */
-export function plannedContents(path: string, plan: ConvertPlan): GgufContents {
-  const tensors = plan.tensors.map(({ name, type, dims, byteLength }) => ({ name, typeName: type, dims, byteLength }));
+/** The file that a plan will make, as far as it is known before any weight is read. */
+export function plannedContents(path: string, plan: ConvertPlan, asked: OutputType): GgufContents {
+  const tensors = plan.tensors.map((tensor) => {
+    const { name, type: typeName, dims } = tensor;
+    return { name, typeName, dims, byteLength: plannedBytes(tensor, asked) };
+  });
   return { path, metadata: plan.metadata, tensors };
 }
 
@@ -179,17 +210,4 @@ function unknownProfile(head: HeadReport | null): string[] {
   return [
     `The profile ${head.profile} is not one that this version knows: only exact texts and token ids can be scored.`,
   ];
-}
-
-/** llama_ftype, as `--type` calls it. */
-const FILE_TYPES: ReadonlyMap<number, string> = new Map([
-  [0, "f32"],
-  [1, "f16"],
-  [32, "bf16"],
-  ...Object.entries(QUANTIZED_TYPES).map(([name, number]): [number, string] => [number, name]),
-]);
-
-function fileType({ metadata }: GgufFile): string | null {
-  const found = metadata.get("general.file_type");
-  return found?.type === "u32" ? (FILE_TYPES.get(found.value) ?? `llama_ftype ${found.value}`) : null;
 }

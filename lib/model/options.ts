@@ -1,10 +1,11 @@
 /** The options of the public API and their checks: nothing of the wrong type gets past this file. */
 import { abortSignal, type Check, checkOptions, integer, ofType, oneOf } from "../check-options.ts";
-import type { ConvertProgress } from "../convert/run.ts";
 import type { ScoreheadError } from "../errors.ts";
 import { READ_POSITIONS, type ReadPosition, type TruncationSide } from "../head/types.ts";
 import type { ConversationInput, Message } from "../prompt/types.ts";
 import { DEVICE_CHOICES, type DeviceChoice } from "../runtime/open.ts";
+import { SOURCE_CHECKS } from "../source/convert.ts";
+import type { SourceOptions } from "../source/types.ts";
 import type { Weights } from "./rank.ts";
 
 /** One text to score: the exact string, a conversation for the profile's template, or token ids taken as given. */
@@ -25,7 +26,7 @@ export type RankInput =
 /** Receives llama.cpp's log. */
 export type LogListener = (level: "debug" | "info" | "warn" | "error", text: string) => void;
 
-export interface LoadOptions {
+export interface LoadOptions extends SourceOptions {
   /** Default `auto`: CUDA, then Metal, then Vulkan, then the CPU. */
   readonly device?: DeviceChoice | undefined;
   /** Computing threads, 1 to 512; default: as many as the process may use. */
@@ -40,21 +41,11 @@ export interface LoadOptions {
   readonly mainGpu?: number | undefined;
   /** Shares of the model for each of several GPUs, e.g. [3, 1]; default: by their free memory. */
   readonly tensorSplit?: readonly number[] | undefined;
-  /** Profile to use instead of the file's own. */
-  readonly profile?: string | undefined;
-  /** For a checkpoint directory without tokenizer or config of its own (Starling): the base model's directory. */
-  readonly tokenizer?: string | undefined;
   readonly onLog?: LogListener | undefined;
-  /** Receives warnings, e.g. an assumption made while converting a checkpoint directory. */
-  readonly onWarning?: ((message: string) => void) | undefined;
-  /** Receives how far the conversion of a checkpoint directory is, if there has to be one. */
-  readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
-  /** Stops converting or loading, and leaves neither files nor weights behind. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** What {@link LoadOptions} of the same names would do. */
-export type DoctorOptions = Pick<LoadOptions, "device" | "kv" | "context" | "tokenizer">;
+export type DoctorOptions = Pick<LoadOptions, "device" | "kv" | "context" | "tokenizer" | "offline">;
 
 export interface ScoreOptions {
   /** Also return every token's score. Default false. */
@@ -100,12 +91,8 @@ const LOAD_CHECKS: Readonly<Record<keyof LoadOptions, Check>> = {
   gpuLayers: integer(-1, 10_000),
   mainGpu: integer(0, 255),
   tensorSplit: shares,
-  profile: ofType("string"),
-  tokenizer: ofType("string"),
   onLog: ofType("function"),
-  onWarning: ofType("function"),
-  onProgress: ofType("function"),
-  signal: abortSignal,
+  ...SOURCE_CHECKS,
 };
 
 const DOCTOR_CHECKS: Readonly<Record<keyof DoctorOptions, Check>> = {
@@ -113,6 +100,7 @@ const DOCTOR_CHECKS: Readonly<Record<keyof DoctorOptions, Check>> = {
   kv: LOAD_CHECKS.kv,
   context: LOAD_CHECKS.context,
   tokenizer: LOAD_CHECKS.tokenizer,
+  offline: LOAD_CHECKS.offline,
 };
 
 const SCORE_CHECKS: Readonly<Record<keyof ScoreOptions, Check>> = {

@@ -41,6 +41,7 @@ const BEAVER = {
   multiTurn: true,
   architectures: ["LlamaForScore", "LlamaModelForScore"],
   architectureIdentifies: true,
+  base: null,
   source:
     "https://huggingface.co/PKU-Alignment/beaver-7b-v1.0-cost (and -reward, v2.0, v3.0, unified); template: " +
     "format_prompt and PROMPT_* of https://github.com/PKU-Alignment/safe-rlhf",
@@ -80,6 +81,8 @@ const STARLING: Profile = {
   // The second is the base model's: the repository itself has no config.
   architectures: ["GPTRewardModel", "LlamaForCausalLM"],
   architectureIdentifies: false,
+  // "Finetuned from model" on the card, whose class takes config and tokenizer from it.
+  base: "meta-llama/Llama-2-7b-chat-hf",
   source: "https://huggingface.co/berkeley-nest/Starling-RM-7B-alpha (class GPTRewardModel and get_reward of its card)",
 };
 
@@ -115,6 +118,7 @@ const DPA: Profile = {
   repositories: [words("dpa")],
   architectures: ["MistralForAttributePrediction"],
   architectureIdentifies: true,
+  base: null,
   source: "https://huggingface.co/RLHFlow/RewardModel-Mistral-7B-for-DPA-v1; arXiv:2402.18571",
 };
 

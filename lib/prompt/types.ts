@@ -44,6 +44,8 @@ export interface Profile {
   readonly architectures: readonly string[];
   /** Whether those architectures belong to this family alone, so that they name it where no repository name does. */
   readonly architectureIdentifies: boolean;
+  /** The repository whose tokenizer and config serve checkpoints that have none of their own. */
+  readonly base: string | null;
   /** Where the facts come from. */
   readonly source: string;
 }
