@@ -264,13 +264,13 @@ describe("a hub that is busy or broken", () => {
 describe("a server that is slow", () => {
   it("says nothing after the headers: goes on over a new connection", async () => {
     process.env.HF_HUB_DOWNLOAD_TIMEOUT = "0.2";
-    first(1, "bytes", { hang: true });
+    first(1, "bytes", { hangAfter: 0 });
     expect((await rightPull())[0]).toMatch(/has sent nothing for 0.2 s/);
   });
 
   it("says nothing ever", async () => {
     process.env.HF_HUB_DOWNLOAD_TIMEOUT = "0.05";
-    first(ALWAYS, "bytes", { hang: true });
+    first(ALWAYS, "bytes", { hangAfter: 0 });
     expect(await failedPull("ERR_NETWORK")).toMatch(/has sent nothing/);
   });
 
@@ -295,7 +295,7 @@ describe("a server that is slow", () => {
       world.hub.fault = (seen) => {
         if (seen.kind !== kind) return null;
         setTimeout(() => caller.abort(), 20);
-        return kind === "resolve" ? { status: 503, headers: { "retry-after": "60" } } : { hang: true };
+        return kind === "resolve" ? { status: 503, headers: { "retry-after": "60" } } : { hangAfter: 0 };
       };
       const caller = new AbortController();
       await failedPull("ERR_ABORTED", { signal: caller.signal });

@@ -21,31 +21,38 @@ export interface Fault {
   readonly ignoreRange?: boolean;
   /** Sends a byte at a time, with so many milliseconds between them. */
   readonly drip?: number;
-  /** Sends the headers and then nothing. */
-  readonly hang?: boolean;
+  /** Sends the body when this has happened. */
+  readonly after?: Promise<unknown>;
+  /** Falls silent after so many bytes of the body. */
+  readonly hangAfter?: number;
 }
 
 /** A body with its faults; it throws where the connection is to be cut. */
-export function spoiled(body: Readable, { cutAfter, endAfter, flipAt, drip, hang }: Fault): Readable {
-  if (hang) return new Readable({ read() {} });
-  const limit = Math.min(cutAfter ?? Number.POSITIVE_INFINITY, endAfter ?? Number.POSITIVE_INFINITY);
-  async function* send(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    let sent = 0;
-    for await (const chunk of chunks) {
-      const part = Buffer.from(chunk.subarray(0, limit - sent));
-      if (flipAt !== undefined && flipAt >= sent && flipAt < sent + part.length) {
-        part.writeUInt8(part.readUInt8(flipAt - sent) ^ 1, flipAt - sent);
-      }
-      sent += part.length;
-      if (drip === undefined) yield part;
-      else
-        for (const byte of part) {
-          yield Buffer.of(byte);
-          await sleep(drip);
-        }
-      if (sent >= limit) break;
-    }
-    if (cutAfter !== undefined && sent >= cutAfter) throw new Error("cut");
+export function spoiled(body: Readable, fault: Fault): Readable {
+  return Readable.from(pieces(body, fault));
+}
+
+async function* pieces(body: Readable, fault: Fault): AsyncGenerator<Buffer> {
+  const { cutAfter, endAfter, flipAt, drip, hangAfter } = fault;
+  const limit = Math.min(...[cutAfter, endAfter, hangAfter].map((bytes) => bytes ?? Number.POSITIVE_INFINITY));
+  let sent = 0;
+  await fault.after;
+  for await (const chunk of body) {
+    const part = Buffer.from(chunk.subarray(0, limit - sent));
+    if (flipAt !== undefined && flipAt >= sent && flipAt < sent + part.length)
+      part.writeUInt8(part.readUInt8(flipAt - sent) ^ 1, flipAt - sent);
+    sent += part.length;
+    if (drip === undefined) yield part;
+    else yield* dripping(part, drip);
+    if (sent >= limit) break;
   }
-  return Readable.from(send(body));
+  if (sent === cutAfter) throw new Error("The connection is cut.");
+  if (sent === hangAfter) await new Promise(() => {});
+}
+
+async function* dripping(bytes: Buffer, milliseconds: number): AsyncGenerator<Buffer> {
+  for (const byte of bytes) {
+    yield Buffer.of(byte);
+    await sleep(milliseconds);
+  }
 }
