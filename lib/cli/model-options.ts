@@ -9,18 +9,20 @@ import {
   type ScoreOptions,
 } from "../index.ts";
 import { finiteNumbers, given, interruptible, wholeNumber } from "./arguments.ts";
+import { addHubOptions, addTokenizerOption, type HubCommandOptions, hubOptions, planSentence } from "./hub-options.ts";
 import { ProgressLine, stageProgress } from "./progress.ts";
 
 type DeviceOptions = Pick<LoadOptions, "device" | "kv" | "context">;
 
 export interface ModelOptions
   extends DeviceOptions,
+    HubCommandOptions,
     Pick<LoadOptions, "profile" | "tokenizer" | "threads" | "gpuLayers" | "mainGpu" | "tensorSplit">,
     Pick<ScoreOptions, "read" | "maxLength" | "truncate" | "appendEos"> {}
 
 export const MODEL_ARGUMENT: readonly [name: string, description: string] = [
   "<model>",
-  "a .gguf file, or a checkpoint's directory, which is converted into the cache once",
+  "a .gguf file, or a checkpoint's directory or owner/name[@revision][:type] on the hub, which are converted into the cache once",
 ];
 
 export function addModelOptions(command: Command): void {
@@ -33,16 +35,13 @@ export function addModelOptions(command: Command): void {
     .addOption(new Option("--truncate <side>", "the end to cut; default: the profile's").choices(["left", "right"]))
     .option("--append-eos", "append the EOS token, except to tokenIds");
   addTokenizerOption(command);
+  addHubOptions(command);
   addDeviceOptions(command);
   command
     .option("--threads <count>", "computing threads; default: all that this process may use", wholeNumber(1))
     .option("--gpu-layers <count>", "layers to keep on the GPU, -1 for all; default: as many as fit", wholeNumber(-1))
     .option("--main-gpu <index>", "use this one of several GPUs, counted from 0; default: all", wholeNumber(0))
     .option("--tensor-split <a,b,…>", "shares of the model for each of several GPUs, e.g. 3,1", finiteNumbers);
-}
-
-export function addTokenizerOption(command: Command): void {
-  command.option("--tokenizer <dir>", "the base model's directory, for a checkpoint without tokenizer or config");
 }
 
 export function addDeviceOptions(command: Command): void {
@@ -56,7 +55,7 @@ export function addDeviceOptions(command: Command): void {
     );
 }
 
-/** Loads the model. The first conversion of a directory shows how far it is; Ctrl-C leaves nothing of it. */
+/** Loads the model. Getting and converting it shows how far it is; Ctrl-C leaves of it what was downloaded. */
 export async function loadModel(path: string, options: ModelOptions): Promise<ScoreModel> {
   const { profile, tokenizer, device, kv, context, threads, gpuLayers, mainGpu, tensorSplit } = options;
   const line = new ProgressLine();
@@ -64,6 +63,8 @@ export async function loadModel(path: string, options: ModelOptions): Promise<Sc
     return await interruptible((signal) =>
       ScoreModel.load(path, {
         ...given({ profile, tokenizer, device, kv, context, threads, gpuLayers, mainGpu, tensorSplit }),
+        ...hubOptions(options),
+        onPlan: (plan) => line.say(planSentence(plan)),
         onWarning: (message) => line.say(`warning: ${message}`),
         onProgress: stageProgress(line),
         signal,

@@ -17,11 +17,13 @@ import type { HeadSpec, Normalizer } from "../head/types.ts";
 import { chooseProfile } from "../prompt/choose.ts";
 import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
+import { isQuantizedType } from "../runtime/quantize.ts";
 import { readConfig } from "./config.ts";
 import { type FloatDtype, isFloat } from "./dtype.ts";
-import { FILE_TYPE } from "./file-type.ts";
+import { BASE_TYPES, FILE_TYPE, UNQUANTIZED } from "./file-type.ts";
 import { LAYOUTS, type Layout, REWARD_MODEL_HEAD, type TensorRule } from "./layouts.ts";
 import { readFloats } from "./tensor-data.ts";
+import type { OutputType } from "./types.ts";
 import { vocabularyKeys } from "./vocabulary.ts";
 
 /** One tensor of the output. */
@@ -41,8 +43,10 @@ export interface ConvertPlan {
   readonly layout: string;
   readonly profile: Profile;
   readonly head: HeadSpec;
-  /** The type of the matrices in the file that is written first; a quantised type comes after. */
+  /** The type of the matrices in the file that is written first. */
   readonly baseType: WritableType;
+  /** The type of the matrices in the result, as `--type` calls it: where it is another one, the file is quantised. */
+  readonly type: Exclude<OutputType, "auto">;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly tensors: readonly PlannedTensor[];
   /** Checkpoint tensors that scoring does not read. */
@@ -52,8 +56,7 @@ export interface ConvertPlan {
 
 export interface PlanOptions {
   readonly profile: string | undefined;
-  /** null: the checkpoint's own. */
-  readonly baseType: WritableType | null;
+  readonly type: OutputType;
   /** The config to use where the checkpoint has none. */
   readonly fallbackConfig: JsonObject | null;
 }
@@ -92,7 +95,9 @@ export async function planConversion(
       "ERR_TENSOR",
       `${embedding.name} has ${backbone.sizes.vocabulary} rows, and config.json says vocab_size ${config.vocab_size}.`,
     );
-  const baseType = options.baseType ?? ownType(embedding);
+  const own = ownType(embedding);
+  const type = options.type === "auto" ? UNQUANTIZED[own] : options.type;
+  const baseType = isQuantizedType(type) ? own : BASE_TYPES[type];
   const tensors = layout.backbone.tensors.flatMap((rule) => planTensors(rule, finder, backbone.sizes, baseType));
   const head = await readHead(finder, layout, config, profile, backbone.maxLength, origin);
   validateHead(head, backbone.sizes);
@@ -103,7 +108,7 @@ export async function planConversion(
     ...vocabularyKeys(tokenizer, backbone.sizes.vocabulary, padToken(config, backbone.sizes.vocabulary)),
     ...headToMetadata(head),
   ]);
-  return { layout: architecture, profile, head, baseType, metadata, tensors, ignored, warnings };
+  return { layout: architecture, profile, head, baseType, type, metadata, tensors, ignored, warnings };
 }
 
 function findLayout(checkpoint: Checkpoint, config: JsonObject | null): { layout: Layout; architecture: string } {

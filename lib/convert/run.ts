@@ -7,21 +7,12 @@ import { openCheckpoint } from "../checkpoint/open.ts";
 import { readTokenizer } from "../checkpoint/tokenizer.ts";
 import type { CheckpointFiles } from "../checkpoint/types.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
-import type { WritableType } from "../gguf/types.ts";
 import { replaceFile } from "../replace-file.ts";
-import { isQuantizedType, QUANTIZED_TYPES, type QuantizedType } from "../runtime/quantize.ts";
+import { isQuantizedType } from "../runtime/quantize.ts";
 import { Assembly } from "./assembly.ts";
 import { type ConvertPlan, planConversion } from "./plan.ts";
 import { quantizeTo } from "./quantize.ts";
 import type { JobOptions, OutputType } from "./types.ts";
-
-const BASE_TYPES: Readonly<Record<"f32" | "f16" | "bf16", WritableType>> = { f32: "F32", f16: "F16", bf16: "BF16" };
-
-export const OUTPUT_TYPES: readonly OutputType[] = [
-  "auto",
-  ...(Object.keys(BASE_TYPES) as (keyof typeof BASE_TYPES)[]),
-  ...(Object.keys(QUANTIZED_TYPES) as QuantizedType[]),
-];
 
 /** What of a checkpoint is converted, and to what. */
 export interface PlanInput {
@@ -46,13 +37,7 @@ export async function planDirectory(directory: string, input: PlanInput): Promis
   const checkpoint = await openCheckpoint(directory, files);
   const fallbackConfig = await readJsonIfPresent(join(tokenizerDirectory, "config.json"), "ERR_CONFIG");
   const tokenizer = await readTokenizer(tokenizerDirectory);
-  const baseType = type in BASE_TYPES ? BASE_TYPES[type as keyof typeof BASE_TYPES] : null;
-  return planConversion(checkpoint, tokenizer, { profile, baseType, fallbackConfig });
-}
-
-/** The type that a plan's file will have: the word that was asked for, or what `auto` means. */
-export function typeOf({ baseType }: ConvertPlan, asked: OutputType): string {
-  return asked === "auto" ? baseType.toLowerCase() : asked;
+  return planConversion(checkpoint, tokenizer, { profile, type, fallbackConfig });
 }
 
 /** @throws ERR_TOKENIZER where a directory has no tokenizer that converts, and its kin */
@@ -75,7 +60,7 @@ export interface AssemblyWork {
 export function convertPlan(
   plan: ConvertPlan,
   output: string,
-  { type, ...options }: JobOptions & { readonly type: OutputType },
+  options: JobOptions,
   { fill, begin }: AssemblyWork = { fill: addAll(plan) },
 ): Promise<void> {
   return replaceFile(output, async (temporary) => {
@@ -89,7 +74,8 @@ export function convertPlan(
       } finally {
         await assembly.close();
       }
-      if (isQuantizedType(type)) await quantizeTo(temporary, assembly.path, plan.tensors, type, options);
+      const { type, tensors } = plan;
+      if (isQuantizedType(type)) await quantizeTo(temporary, assembly.path, tensors, type, options);
       else await rename(assembly.path, temporary);
     } finally {
       await rm(own, { force: true });

@@ -13,10 +13,10 @@ export interface ConversionSize {
   readonly result: number;
 }
 
-export function conversionSize(plan: ConvertPlan, type: OutputType): ConversionSize {
-  const base = ggufSize(plan.metadata, plan.tensors);
+export function conversionSize({ metadata, tensors, type }: ConvertPlan): ConversionSize {
+  const base = ggufSize(metadata, tensors);
   if (!isQuantizedType(type)) return { base, result: base };
-  const saved = plan.tensors.map((tensor) => stored(tensor.byteLength) - stored(plannedBytes(tensor, type)));
+  const saved = tensors.map((tensor) => stored(tensor.byteLength) - stored(plannedBytes(tensor, type)));
   return { base, result: base + ADDED_KEYS - saved.reduce((sum, bytes) => sum + bytes, 0) };
 }
 

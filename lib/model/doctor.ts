@@ -155,11 +155,11 @@ async function contentsOf(source: string, options: DoctorOptions): Promise<GgufC
   const found = await findSource(source);
   if (found.kind === "hub") {
     const peeked = await peekHubModel(found.model, options);
-    return "plan" in peeked ? plannedContents(source, peeked.plan, peeked.type) : peeked;
+    return "profile" in peeked ? plannedContents(source, peeked) : peeked;
   }
   if (found.kind === "directory") {
     const lent = await lentDirectory(options);
-    return plannedContents(source, await planDirectory(source, { tokenizer: lent, type: "auto" }), "auto");
+    return plannedContents(source, await planDirectory(source, { tokenizer: lent, type: "auto" }));
   }
   refuseTokenizer(source, tokenizer);
   return readGguf(source);

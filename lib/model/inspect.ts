@@ -6,7 +6,6 @@ import { fileTypeOf } from "../convert/file-type.ts";
 import type { ConvertPlan } from "../convert/plan.ts";
 import { type PlanInput, planDirectory } from "../convert/run.ts";
 import { plannedBytes } from "../convert/size.ts";
-import type { OutputType } from "../convert/types.ts";
 import { type Backbone, type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
@@ -137,17 +136,15 @@ async function inspectCheckpoint(path: string, { directory, ...input }: Inspecte
     fileType: null,
     ...tensorFacts(stored.map(({ shape, byteLength, dtype }) => ({ shape, byteLength, type: dtype }))),
     files: [...new Set(stored.map(({ file }) => file))].sort(),
-    ...(plan
-      ? modelFacts(plannedContents(path, plan, "auto"), problems)
-      : { backbone: null, head: null, tokenizer: null }),
+    ...(plan ? modelFacts(plannedContents(path, plan), problems) : { backbone: null, head: null, tokenizer: null }),
   };
 }
 
 /** The file that a plan will make, as far as it is known before any weight is read. */
-export function plannedContents(path: string, plan: ConvertPlan, asked: OutputType): GgufContents {
+export function plannedContents(path: string, plan: ConvertPlan): GgufContents {
   const tensors = plan.tensors.map((tensor) => {
     const { name, type: typeName, dims } = tensor;
-    return { name, typeName, dims, byteLength: plannedBytes(tensor, asked) };
+    return { name, typeName, dims, byteLength: plannedBytes(tensor, plan.type) };
   });
   return { path, metadata: plan.metadata, tensors };
 }

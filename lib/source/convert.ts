@@ -1,8 +1,9 @@
 /** The public way to convert: a checkpoint's directory, or a repository on the hub by name, to a file. */
 import { resolve } from "node:path";
 import { abortSignal, type Check, checkOptions, checkPath, ofType, oneOf } from "../check-options.ts";
+import { OUTPUT_TYPES } from "../convert/file-type.ts";
 import type { ConvertPlan } from "../convert/plan.ts";
-import { convertPlan, OUTPUT_TYPES, planDirectory } from "../convert/run.ts";
+import { convertPlan, planDirectory } from "../convert/run.ts";
 import type { OutputType } from "../convert/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import { type HubCheckpoint, openByName, planBeforeDownload, unreadable } from "./hub-checkpoint.ts";
@@ -82,8 +83,7 @@ export async function convert(source: string, output: string, options?: ConvertO
     );
   }
   const plan = await planLocal(found.path, checked);
-  const { type = "auto", onProgress, signal } = checked;
-  await convertPlan(plan, output, { type, onProgress, signal });
+  await convertPlan(plan, output, checked);
   return plan;
 }
 

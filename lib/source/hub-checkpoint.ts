@@ -1,10 +1,11 @@
 /** A checkpoint on the hub, opened as far as that takes no weights: settings downloaded, headers read by ranges. */
+import { mkdir } from "node:fs/promises";
 import { ArrivingFiles } from "../convert/arriving-files.ts";
 import { baseModel } from "../convert/base-model.ts";
 import type { ConvertPlan } from "../convert/plan.ts";
 import { checkTokenizer, planDirectory } from "../convert/run.ts";
 import type { OutputType } from "../convert/types.ts";
-import { isScoreheadError, ScoreheadError } from "../errors.ts";
+import { ioError, isScoreheadError, ScoreheadError } from "../errors.ts";
 import { filePath } from "../hub/cache.ts";
 import { pull } from "../hub/pull.ts";
 import { readRange } from "../hub/range.ts";
@@ -77,9 +78,12 @@ export async function planBeforeDownload(
   return null;
 }
 
-/** Of a snapshot without its weights, no revision is to be remembered. */
+/** Makes the snapshot's directory, if there are no settings either. Of a part of it, no revision is to be remembered. */
 async function pullSettings(snapshot: Snapshot, options: SourceOptions): Promise<void> {
   const files = snapshot.files.filter((file) => !file.weights);
+  await mkdir(snapshot.directory, { recursive: true }).catch((error: unknown) => {
+    throw ioError("make", snapshot.directory, error);
+  });
   await pull({ ...snapshot, revision: snapshot.commit, files }, { ...options, onProgress: undefined });
 }
 

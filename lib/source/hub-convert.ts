@@ -51,17 +51,15 @@ export async function convertHub(
 ): Promise<ConvertPlan> {
   const job = await prepare(checkpoint, type, work, options);
   const { journal, early, resumed, discard } = job;
-  const { onProgress, signal } = options;
   try {
     const plan = early ?? (await planOfWeights(job));
-    for (const warning of plan.warnings) options.onWarning?.(warning);
     await onPlanned(plan);
     const begin = resumed
       ? async () => resumed
       : discard
         ? () => Assembly.create(plan, work.partial, options)
         : undefined;
-    await convertPlan(plan, work.output, { type, onProgress, signal }, { fill: fillWith(job), begin });
+    await convertPlan(plan, work.output, options, { fill: fillWith(job), begin });
     await journal.remove();
     await rememberRevision(checkpoint.snapshot);
     return plan;
@@ -121,7 +119,7 @@ export function estimate(
   { plan, type, downloads, directory, keep, written }: Known,
 ): Promise<DownloadPlan> {
   const weightBytes = weights.reduce((sum, { size }) => sum + size, 0);
-  const size = plan ? conversionSize(plan, type) : sizeOfUnknown(weightBytes, type);
+  const size = plan ? conversionSize(plan) : sizeOfUnknown(weightBytes, type);
   const places = { downloads: snapshot.directory, output: directory };
   return planDownload(snapshot, { downloads, size, written }, places, keep);
 }

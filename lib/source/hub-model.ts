@@ -1,7 +1,5 @@
 /** A model on the hub → a .gguf on disk: the repository's own, or a conversion that the cache keeps. */
 import type { ConvertPlan } from "../convert/plan.ts";
-import { typeOf } from "../convert/run.ts";
-import type { OutputType } from "../convert/types.ts";
 import { isScoreheadError } from "../errors.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
@@ -51,19 +49,15 @@ export async function resolveHubModel(model: HubModel, options: SourceOptions): 
 }
 
 /** What a model on the hub would be loaded as: the file, where it is there, or the plan to make it. */
-export async function peekHubModel(
-  model: HubModel,
-  options: SourceOptions,
-): Promise<GgufFile | { readonly plan: ConvertPlan; readonly type: OutputType }> {
+export async function peekHubModel(model: HubModel, options: SourceOptions): Promise<GgufFile | ConvertPlan> {
   const revision = await findRevision(model, options);
   const ingredients = await ingredientsOf(revision.commit, model, options);
   const { path } = await readEntry(entryDirectory(ingredients));
   if (path !== null) return readGguf(path);
   const opened = await openByName({ ...model, revision: revision.commit }, options);
   if (!("weights" in opened)) return readHeader(opened, options);
-  const { type } = ingredients;
-  const plan = await planBeforeDownload(opened, type, options);
-  if (plan) return { plan, type };
+  const plan = await planBeforeDownload(opened, ingredients.type, options);
+  if (plan) return plan;
   throw unreadable(opened);
 }
 
@@ -74,10 +68,12 @@ async function modelAt(revision: Revision, model: HubModel, options: SourceOptio
   const { asked, repository } = model;
   const snapshot = await openSnapshot(revision, { ...options, type: asked === "auto" ? null : asked });
   if (snapshot.kind === "gguf") return pullGguf(snapshot, options);
-  const { type } = ingredients;
   const make: Making["make"] = async (work, begin) => {
     const checkpoint = await openHubCheckpoint(snapshot, options);
-    await convertHub(checkpoint, type, work, options, (plan) => begin(typeOf(plan, type)));
+    await convertHub(checkpoint, ingredients.type, work, options, async (plan) => {
+      for (const warning of plan.warnings) options.onWarning?.(warning);
+      await begin(plan.type);
+    });
   };
   return makeConversion(ingredients, { what: repository, revision, make }, options);
 }

@@ -1,5 +1,5 @@
 /** `owner/name[@revision][:type]` → what is asked of the hub. */
-import { OUTPUT_TYPES } from "../convert/run.ts";
+import { OUTPUT_TYPES } from "../convert/file-type.ts";
 import type { OutputType } from "../convert/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import { parseHubName } from "../hub/name.ts";

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-import { convertPlan, planDirectory, typeOf } from "../convert/run.ts";
+import { convertPlan, planDirectory } from "../convert/run.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
 import { CHECKPOINT_FILES, contentKey } from "./content-key.ts";
 import { CONVERTER_VERSION } from "./converted.ts";
@@ -63,8 +63,8 @@ async function convertedDirectory(directory: string, options: SourceOptions): Pr
     tokenizer: await tokenizerContent(options),
   } as const;
   const make: Making["make"] = async ({ output }, begin) => {
-    await begin(typeOf(plan, "auto"));
-    await convertPlan(plan, output, { ...options, type: "auto" });
+    await begin(plan.type);
+    await convertPlan(plan, output, options);
   };
   return (
     (await findConversion(ingredients, null)) ??
