@@ -10,8 +10,11 @@ import { pipeline } from "node:stream/promises";
 import { type Fault, spoiled } from "./faults.ts";
 import { bytesContent, type Content, directoryContents, type Repository } from "./repositories.ts";
 
-/** What a request is for: model info, a listing, a file's place, its bytes from the second origin or from the first. */
-export type RequestKind = "info" | "tree" | "resolve" | "bytes" | "small";
+/**
+ * What a request is for: model info, a listing, single files' entries of it, a file's place, its bytes from the second
+ * origin or from the first.
+ */
+export type RequestKind = "info" | "tree" | "paths" | "resolve" | "bytes" | "small";
 
 export interface SeenRequest {
   readonly kind: RequestKind;
@@ -130,12 +133,15 @@ export class TestHub {
     if (!files) return refusal(404, "RevisionNotFound", `Invalid rev id: ${route.revision}`);
     if (kind === "info") return json(modelInfo(repository, commit, files));
     if (kind === "tree") return this.#tree(url, files);
+    if (kind === "paths") return paths(request, files);
     const file = files.get(path);
     if (!file) return refusal(404, "EntryNotFound", "Entry not found");
     if (kind === "resolve") return this.#redirect({ ...route, revision: commit }, file);
     // S3 takes no second way of authorising.
     if (kind === "bytes" && authorization) return refusal(400, null, "Only one auth mechanism allowed");
-    return bytes(request, fault?.body ? bytesContent(path, fault.body) : file, fault);
+    const sent = bytes(request, fault?.body ? bytesContent(path, fault.body) : file, fault);
+    const own = { etag: `"${file.oid}"`, "x-repo-commit": commit };
+    return kind === "small" ? { ...sent, headers: { ...sent.headers, ...own } } : sent;
   }
 
   #tree(url: URL, files: ReadonlyMap<string, Content>): Reply {
@@ -178,6 +184,7 @@ const NAME = "([^/]+/[^/]+)";
 const HUB_ROUTES: readonly (readonly [RequestKind, RegExp])[] = [
   ["info", new RegExp(`^/api/models/${NAME}(?:/revision/([^/]+))?$`)],
   ["tree", new RegExp(`^/api/models/${NAME}/tree/([^/]+)$`)],
+  ["paths", new RegExp(`^/api/models/${NAME}/paths-info/([^/]+)$`)],
   ["small", new RegExp(`^/api/resolve-cache/models/${NAME}/([^/]+)/(.+)$`)],
   ["resolve", new RegExp(`^/${NAME}/resolve/([^/]+)/(.+)$`)],
 ];
@@ -241,6 +248,16 @@ function modelInfo(repository: Repository, commit: string, files: ReadonlyMap<st
 
 function treeEntry(path: string, { size, oid, lfs, sha256, pointerSize }: Content): unknown {
   return { type: "file", oid, size, path, ...(lfs && { lfs: { oid: sha256, size, pointerSize } }) };
+}
+
+/** The entries of the files that the request's body names. */
+function paths(request: IncomingMessage, files: ReadonlyMap<string, Content>): Reply {
+  const body = async function* (): AsyncGenerator<Buffer> {
+    const { paths } = JSON.parse((await request.toArray()).join("")) as { paths: readonly string[] };
+    const entries = [...files].filter(([path]) => paths.includes(path));
+    yield Buffer.from(JSON.stringify(entries.map(([path, file]) => treeEntry(path, file))));
+  };
+  return { ...json(null), body: Readable.from(body()) };
 }
 
 function bytes({ method, headers }: IncomingMessage, file: Content, fault: Fault | null): Reply {
