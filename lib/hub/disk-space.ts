@@ -10,11 +10,12 @@ import { ioError, ScoreheadError } from "../errors.ts";
  * @throws ERR_DISK_SPACE with the numbers
  */
 export async function requireSpace(directory: string, bytes: number, purpose: string, remedy: string): Promise<void> {
-  const { bavail, bsize } = await statfs(directory).catch((error: unknown) => {
+  const { bavail, blocks, bsize } = await statfs(directory).catch((error: unknown) => {
     throw ioError("ask for the free space of", directory, error);
   });
   const free = bavail * bsize;
-  if (free >= bytes) return;
+  // Some network and user-space file systems do not know their size.
+  if (free >= bytes || blocks === 0) return;
   const gigabytes = (count: number): string => `${(count / 1e9).toFixed(2)} GB`;
   throw new ScoreheadError(
     "ERR_DISK_SPACE",

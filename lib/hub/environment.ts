@@ -40,15 +40,14 @@ export function stallTimeout(): number {
  * @throws ERR_HUB_ACCESS where it cannot be a token, without showing it
  */
 export async function accessToken(): Promise<string | null> {
+  const name = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].find((candidate) => variable(candidate) !== undefined);
   const path = expanded(variable("HF_TOKEN_PATH") ?? join(home(), "token"));
-  const token =
-    variable("HF_TOKEN") ?? variable("HUGGING_FACE_HUB_TOKEN") ?? (await readFile(path, "utf8").catch(() => "")).trim();
-  if (token === "") return null;
+  const token = name ? variable(name) : (await readFile(path, "utf8").catch(() => "")).trim();
+  if (!token) return null;
   if (/^[\x21-\x7e]+$/.test(token)) return token;
-  const source = variable("HF_TOKEN") ? "The variable HF_TOKEN" : `The file ${path}`;
   throw new ScoreheadError(
     "ERR_HUB_ACCESS",
-    `${source} holds something that is no token: it has spaces or other characters that a token never has.`,
+    `${name ? `The variable ${name}` : `The file ${path}`} holds something that is no token: it has spaces or other characters that a token never has.`,
   );
 }
 

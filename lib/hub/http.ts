@@ -48,20 +48,20 @@ export async function get(
   const signal = hub.signal ? AbortSignal.any([hub.signal, silence.signal]) : silence.signal;
   const hubOrigin = new URL(hub.endpoint).origin;
   let url = new URL(address);
+  let response: Response | undefined;
   try {
     for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
       silence.listen();
       const ours = url.origin === hubOrigin;
       const authorization = ours && hub.token ? { authorization: `Bearer ${hub.token}` } : {};
       const fixed = { "user-agent": `scorehead/${version}`, "accept-encoding": "identity", ...authorization };
-      const response = await fetch(url, { headers: { ...headers, ...fixed }, redirect: "manual", signal });
-      if (response.ok || (response.status === 416 && headers.range)) {
-        if (ours) inspect(response.headers);
-        return { response, chunks: () => read(response, hub, silence) };
-      }
-      await response.body?.cancel();
-      if (!REDIRECTS.has(response.status)) throw statusError(response, ours, hub, subject);
+      response = await fetch(url, { headers: { ...headers, ...fixed }, redirect: "manual", signal });
+      const isRedirect = REDIRECTS.has(response.status);
+      if (!isRedirect && !response.ok && !(response.status === 416 && headers.range))
+        throw statusError(response, ours, hub, subject);
       if (ours) inspect(response.headers);
+      if (!isRedirect) return answerOf(response, hub, silence);
+      await response.body?.cancel();
       url = redirected(url, response.headers.get("location"), hub);
     }
     throw new ScoreheadError(
@@ -69,10 +69,16 @@ export async function get(
       `${hub.endpoint} redirects more than ${MOST_REDIRECTS} times for ${named(subject)}. Try again later, or check HF_ENDPOINT.`,
     );
   } catch (error) {
+    // A stream that has failed cannot be cancelled, and need not be.
+    await response?.body?.cancel().catch(() => {});
     throw connectionError(error, hub, silence, url);
   } finally {
     silence.end();
   }
+}
+
+function answerOf(response: Response, hub: Hub, silence: Silence): Answer {
+  return { response, chunks: () => read(response, hub, silence) };
 }
 
 async function* read(response: Response, hub: Hub, silence: Silence): AsyncGenerator<Uint8Array> {

@@ -1,8 +1,8 @@
 /** The library compiled for processes of its own: one that starts from the sources takes three times as long. */
-import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import ts from "typescript";
 import { packageRoot } from "../../lib/runtime/addon.ts";
 
 export interface CompiledLibrary {
@@ -12,14 +12,24 @@ export interface CompiledLibrary {
   readonly address: string;
 }
 
+const COMPILER_OPTIONS: ts.CompilerOptions = {
+  target: ts.ScriptTarget.ES2022,
+  module: ts.ModuleKind.ESNext,
+  verbatimModuleSyntax: true,
+  rewriteRelativeImportExtensions: true,
+};
+
 export function compileLibrary(): CompiledLibrary {
   const parent = join(packageRoot, ".work");
   mkdirSync(parent, { recursive: true });
   const folder = mkdtempSync(join(parent, "compiled-"));
-  const compiler = join(packageRoot, "node_modules", "typescript", "bin", "tsc");
-  const args = ["-p", join(packageRoot, "tsconfig.build.json"), "--noCheck", "--outDir", join(folder, "dist")];
-  const { status, stdout } = spawnSync(process.execPath, [compiler, ...args], { encoding: "utf8" });
-  if (status !== 0) throw new Error(`The library does not compile: ${stdout}`);
+  const sources = join(packageRoot, "lib");
+  for (const name of readdirSync(sources, { recursive: true, encoding: "utf8" }).filter((file) => /\.ts$/.test(file))) {
+    const target = join(folder, "dist", name.replace(/\.ts$/, ".js"));
+    mkdirSync(dirname(target), { recursive: true });
+    const source = readFileSync(join(sources, name), "utf8");
+    writeFileSync(target, ts.transpileModule(source, { compilerOptions: COMPILER_OPTIONS }).outputText);
+  }
   copyFileSync(join(packageRoot, "package.json"), join(folder, "package.json"));
   symlinkSync(join(packageRoot, "build"), join(folder, "build"), "junction");
   return { folder, address: pathToFileURL(join(folder, "dist")).href };

@@ -110,8 +110,8 @@ it("killed 50 times at random moments, the next process goes on, and all is righ
     const place = await newPlace();
     for (let kills = 0; kills < KILLS; ) {
       const { child, ended } = startPuller(place);
-      // Of about 17 requests; the delay reaches into what follows the last byte of a file.
-      let left = Math.floor(Math.random() * 12);
+      // Of 14 requests for the whole; the delay reaches into what follows the last byte of a file.
+      let left = Math.floor(Math.random() * 6);
       const delay = Math.random() * 15;
       place.hub.fault = () => {
         if (left-- === 0) sleep(delay).then(() => child.kill("SIGKILL"));
