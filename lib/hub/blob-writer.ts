@@ -9,6 +9,8 @@ import { SHA256 } from "./path.ts";
 
 /** Bytes that are read or written at once. */
 const CHUNK_BYTES = 1024 * 1024;
+/** Bytes after which the disk is set to work, which else begins with the last of them. */
+const SYNC_BYTES = 64 * CHUNK_BYTES;
 
 /** The blob that is wanted. */
 export interface WantedBlob {
@@ -35,6 +37,8 @@ export class BlobWriter {
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #writing: Promise<void> = Promise.resolve();
+  #syncing: Promise<void> = Promise.resolve();
+  #unsynced = 0;
 
   private constructor(blob: WantedBlob, partial: string, handle: FileHandle) {
     this.#blob = blob;
@@ -82,6 +86,7 @@ export class BlobWriter {
     // A new file and not an emptied one: where locks do not hold, the old one may be another process's blob by now.
     await rm(this.#partial, { force: true });
     this.#handle = await openPartial(this.#partial);
+    this.#syncing = Promise.resolve();
     this.#hash = newHash(this.#blob);
     this.#size = 0;
   }
@@ -95,6 +100,8 @@ export class BlobWriter {
   /** Gives the verified blob its name, so that both last through a power cut. */
   async commit(): Promise<void> {
     try {
+      // The system tells of a failure once, so none of the earlier ones may be missed.
+      await this.#syncing;
       await this.#handle.sync();
       await this.#handle.close();
       await rename(this.#partial, this.#blob.path);
@@ -106,11 +113,15 @@ export class BlobWriter {
 
   /** Keeps what there is for a later process. */
   async close(): Promise<void> {
-    await this.#flush().finally(() => this.#handle.close());
+    await this.#flush().finally(async () => {
+      // A descriptor that is closed while it is synced may be another file's by then.
+      await this.#syncing.catch(() => {});
+      await this.#handle.close();
+    });
   }
 
   async discard(): Promise<void> {
-    await this.#handle.close();
+    await this.close().catch(() => {});
     await rm(this.#partial, { force: true });
   }
 
@@ -144,6 +155,16 @@ export class BlobWriter {
     });
     // Who appends or closes next hears of it.
     this.#writing.catch(() => {});
+    this.#startSync(chunks.reduce((sum, { length }) => sum + length, 0));
+  }
+
+  /** Lets the disk work while the next bytes come. */
+  #startSync(bytes: number): void {
+    this.#unsynced += bytes;
+    if (this.#unsynced < SYNC_BYTES) return;
+    this.#unsynced = 0;
+    this.#syncing = this.#syncing.then(() => this.#handle.datasync());
+    this.#syncing.catch(() => {});
   }
 }
 

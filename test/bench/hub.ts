@@ -23,7 +23,7 @@ const FILE = "model.safetensors";
 
 interface Pulled {
   readonly seconds: number;
-  /** Resident memory, in MB: after a quarter of the bytes, and the most until the end. */
+  /** The most memory, in MB: during the first quarter of the bytes, and until the end. */
   readonly quarterMegabytes: number;
   readonly peakMegabytes: number;
   /** Milliseconds. */
@@ -40,7 +40,7 @@ async function serve(directory: string): Promise<void> {
 
 /** Pulls once into the cache of the environment; tells what it took. */
 async function pullOnce(): Promise<void> {
-  const megabytes = (): number => process.memoryUsage.rss() / 1e6;
+  const megabytes = (): number => (process.resourceUsage().maxRSS * 1024) / 1e6;
   const delay = monitorEventLoopDelay({ resolution: 1 });
   let quarterMegabytes = 0;
   delay.enable();
@@ -54,7 +54,7 @@ async function pullOnce(): Promise<void> {
   const measured: Pulled = {
     seconds: (performance.now() - begin) / 1000,
     quarterMegabytes,
-    peakMegabytes: process.resourceUsage().maxRSS / 1e3,
+    peakMegabytes: megabytes(),
     eventLoopP99: delay.percentile(99) / 1e6,
     eventLoopLongest: delay.max / 1e6,
   };
