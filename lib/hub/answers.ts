@@ -1,24 +1,7 @@
 /** What the hub's answers mean: which failures pass, and the words for those that do not. */
 import { ScoreheadError } from "../errors.ts";
 import { PassingFailure } from "./retry.ts";
-import type { HubOptions } from "./types.ts";
-
-/** Where the hub is, who asks, and how patiently. */
-export interface Hub extends Pick<HubOptions, "signal" | "onWarning"> {
-  readonly endpoint: string;
-  readonly token: string | null;
-  /** The longest time without a byte, in milliseconds. */
-  readonly stallTimeout: number;
-  readonly firstDelay: number;
-  readonly tries: number;
-}
-
-/** What a request is about, for the words of its errors. */
-export interface Subject {
-  readonly repository: string;
-  readonly revision: string;
-  readonly path?: string;
-}
+import type { Hub, Subject } from "./types.ts";
 
 const BUSY: ReadonlySet<number> = new Set([408, 425, 429]);
 

@@ -1,11 +1,11 @@
 /** What the hub says of a repository, by @huggingface/hub: the commit of a revision, the files of a commit. */
 import { type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
 import { ScoreheadError } from "../errors.ts";
-import type { Hub, Subject } from "./answers.ts";
 import { get } from "./http.ts";
 import { OBJECT_ID, refuseLeaving, SHA256 } from "./path.ts";
 import { retrying } from "./retry.ts";
 import type { TreeEntry } from "./tree.ts";
+import type { Hub, Subject } from "./types.ts";
 
 /** More than any listing page has. */
 const MOST_BYTES = 64 * 1024 * 1024;

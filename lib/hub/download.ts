@@ -1,12 +1,11 @@
 /** Getting one file of a snapshot: from the cache, or over any number of connections, into it. */
 import { isScoreheadError } from "../errors.ts";
-import type { Hub } from "./answers.ts";
 import { BlobWriter } from "./blob-writer.ts";
 import { blobPath, filePath, isCached, lockPath, placeInSnapshot } from "./cache.ts";
 import { withLock } from "./lock.ts";
 import { checksumError, type RemoteFile, requestBytes } from "./resolve.ts";
 import { PassingFailure, retrying } from "./retry.ts";
-import type { HubFile, Snapshot } from "./types.ts";
+import type { Hub, HubFile, Snapshot } from "./types.ts";
 
 /** Told how many bytes more are there; fewer, where a file is begun anew. */
 export type CountBytes = (more: number) => void;

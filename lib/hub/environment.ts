@@ -29,10 +29,10 @@ export function symlinksDisabled(): boolean {
   return isTrue(variable("HF_HUB_DISABLE_SYMLINKS"));
 }
 
-/** `HF_HUB_DOWNLOAD_TIMEOUT`: the longest time without a byte, in milliseconds. */
+/** `HF_HUB_DOWNLOAD_TIMEOUT`: the longest time without a byte, in milliseconds; 10 s as in huggingface_hub. */
 export function stallTimeout(): number {
   const seconds = Number(variable("HF_HUB_DOWNLOAD_TIMEOUT"));
-  return seconds > 0 ? seconds * 1000 : 30_000;
+  return seconds > 0 ? seconds * 1000 : 10_000;
 }
 
 /**

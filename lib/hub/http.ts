@@ -2,10 +2,10 @@
 import { checkAborted } from "../abort.ts";
 import { ScoreheadError } from "../errors.ts";
 import { version } from "../runtime/addon.ts";
-import { type Hub, named, printable, type Subject, statusError } from "./answers.ts";
+import { named, printable, statusError } from "./answers.ts";
 import { accessToken, endpoint, stallTimeout } from "./environment.ts";
 import { PassingFailure } from "./retry.ts";
-import type { HubOptions } from "./types.ts";
+import type { Hub, HubOptions, Subject } from "./types.ts";
 
 export interface Answer {
   readonly response: Response;
@@ -23,7 +23,7 @@ export async function openHub({ signal, onWarning, retryDelay = 500 }: HubOption
     token: await accessToken(),
     stallTimeout: stallTimeout(),
     firstDelay: retryDelay,
-    tries: 7,
+    tries: 5,
     signal,
     onWarning,
   };

@@ -1,7 +1,6 @@
 /** Downloading a snapshot's files into the hub cache. */
 import { mkdir } from "node:fs/promises";
 import { ioError } from "../errors.ts";
-import type { Hub } from "./answers.ts";
 import { rememberRevision } from "./cache.ts";
 import { requireSpace } from "./disk-space.ts";
 import { type CountBytes, getFile } from "./download.ts";
@@ -9,7 +8,7 @@ import { hubCache } from "./environment.ts";
 import { openHub } from "./http.ts";
 import { missingFiles, requireOnline } from "./snapshot.ts";
 import { remainingBytes } from "./stored.ts";
-import type { DownloadProgress, HubFile, HubOptions, Snapshot } from "./types.ts";
+import type { DownloadProgress, Hub, HubFile, HubOptions, Snapshot } from "./types.ts";
 
 export interface PullOptions extends HubOptions {
   /** Files at a time; 4 by default. */

@@ -1,10 +1,9 @@
 /** The bytes of a commit's file, from any of them on: the hub's resolve route. */
 import { ScoreheadError } from "../errors.ts";
-import type { Hub } from "./answers.ts";
 import { get } from "./http.ts";
 import { SHA256 } from "./path.ts";
 import { PassingFailure } from "./retry.ts";
-import type { HubFile, Snapshot } from "./types.ts";
+import type { Hub, HubFile, Snapshot } from "./types.ts";
 
 /** A file and the commit that it belongs to. */
 export interface RemoteFile extends Pick<Snapshot, "repository" | "commit">, Pick<HubFile, "path" | "size" | "etag"> {}

@@ -29,6 +29,8 @@ const LONGEST_DELAY = 30_000;
 const LONGEST_ASKED = 600_000;
 /** Fewer bytes than this are no progress: a server that gives one a connection is broken. */
 const PROGRESS = 1024 * 1024;
+/** More tries, and with the doubling pauses four times the patience, for what has begun. */
+const MORE_TRIES = 2;
 
 /**
  * The result of `attempt`, tried again after {@link PassingFailure}s, with growing pauses.
@@ -53,7 +55,8 @@ export async function retrying<Result>(
       // Spread, so that what failed together does not come back at the same moment.
       const pause =
         error.wait ?? Math.min(firstDelay * 2 ** (failures - 1), LONGEST_DELAY) * (0.75 + Math.random() / 2);
-      if (failures >= tries || pause > LONGEST_ASKED) throw givenUp(job, error, failures);
+      if (failures >= tries + (reached > 0 ? MORE_TRIES : 0) || pause > LONGEST_ASKED)
+        throw givenUp(job, error, failures);
       if (tries > 1) onWarning?.(`${error.message}; trying to ${job} again in ${Math.ceil(pause / 1000)} s`);
       await sleep(pause, undefined, signal && { signal }).catch(() => checkAborted(signal));
     }

@@ -60,3 +60,20 @@ export interface DownloadProgress {
   readonly bytes: number;
   readonly total: number;
 }
+
+/** Where the hub is, who asks, and how patiently. */
+export interface Hub extends Pick<HubOptions, "signal" | "onWarning"> {
+  readonly endpoint: string;
+  readonly token: string | null;
+  /** The longest time without a byte, in milliseconds. */
+  readonly stallTimeout: number;
+  readonly firstDelay: number;
+  readonly tries: number;
+}
+
+/** What a request is about, for the words of its errors. */
+export interface Subject {
+  readonly repository: string;
+  readonly revision: string;
+  readonly path?: string;
+}
