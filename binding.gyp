@@ -7,6 +7,7 @@
         "native/core/dequantize.cc",
         "native/core/dynamic_library.cc",
         "native/core/engine.cc",
+        "native/core/file_lock.cc",
         "native/core/graph_observer.cc",
         "native/core/head.cc",
         "native/core/libraries.cc",

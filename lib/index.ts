@@ -1,18 +1,11 @@
 /** The public surface of scorehead. */
 export { type AttachOptions, type AttachResult, attach } from "./attach/attach.ts";
 export type { HeadOptions } from "./attach/scorable.ts";
+export { OUTPUT_TYPES } from "./convert/file-type.ts";
 export type { ConvertPlan, PlannedTensor } from "./convert/plan.ts";
-export {
-  type ConvertOptions,
-  type ConvertProgress,
-  convert,
-  OUTPUT_TYPES,
-  type OutputType,
-  planCheckpoint,
-  type QuantizeOptions,
-  quantize,
-} from "./convert/run.ts";
+export { type QuantizeOptions, quantize } from "./convert/quantize.ts";
 export { TENSOR_TYPES, type TensorType, type TensorTypes } from "./convert/tensor-types.ts";
+export type { OutputType } from "./convert/types.ts";
 export { ERROR_CODES, type ErrorCode, type Fault, isScoreheadError, ScoreheadError } from "./errors.ts";
 export type { Agreement } from "./head/agreement.ts";
 export { scoreMeaning } from "./head/meaning.ts";
@@ -67,3 +60,13 @@ export { version } from "./runtime/addon.ts";
 export { BUILD_KINDS, type BuildRuntimeOptions, type BuiltRuntime, buildRuntime } from "./runtime/build.ts";
 export { DEVICE_CHOICES, type DeviceChoice } from "./runtime/open.ts";
 export { QUANTIZED_TYPES, type QuantizedType } from "./runtime/quantize.ts";
+export { type ConvertOptions, convert, planCheckpoint } from "./source/convert.ts";
+export {
+  type CachedModel,
+  listModels,
+  type PruneOptions,
+  pruneModels,
+  type RemovedModel,
+  removeModel,
+} from "./source/manage.ts";
+export type { DownloadPlan, Progress } from "./source/types.ts";

@@ -17,14 +17,21 @@ const MAY_IMPORT = {
   runtime: [],
   convert: ["checkpoint", "gguf", "head", "prompt", "tokens", "runtime"],
   attach: ["checkpoint", "gguf", "head", "prompt", "tokens", "convert", "runtime"],
-  hub: [],
+  hub: ["runtime"],
   source: ["hub", "convert", "attach", "gguf"],
   model: ["prompt", "tokens", "batch", "head", "gguf", "checkpoint", "convert", "attach", "runtime", "source"],
   cli: ["index.ts"],
   "index.ts": ALL,
 };
 /** Leaves beside the rooms that every room but the CLI may use. */
-const LEAVES = ["errors.ts", "abort.ts", "cache-directory.ts", "check-options.ts"];
+const LEAVES = [
+  "errors.ts",
+  "abort.ts",
+  "cache-directory.ts",
+  "check-options.ts",
+  "checkpoint-files.ts",
+  "replace-file.ts",
+];
 const LEAF_FILES = /(^|\/)(types|contract)\.ts$/;
 
 const lib = join(packageRoot, "lib");

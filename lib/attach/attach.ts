@@ -1,7 +1,7 @@
 /** Attaching a head to a GGUF file that has none: the public function, and the copy that it writes. */
 import { checkAborted } from "../abort.ts";
 import { abortSignal, type Check, checkOptions, checkPath, listOf, ofType, oneOf } from "../check-options.ts";
-import type { ConvertProgress } from "../convert/run.ts";
+import type { JobOptions } from "../convert/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import { readGguf } from "../gguf/read.ts";
 import { tensorData } from "../gguf/read-data.ts";
@@ -14,10 +14,7 @@ import { classifierKeys, isClassifierTensor } from "./classifier.ts";
 import { type HeadOptions, openScorable, type Scorable } from "./scorable.ts";
 
 /** How {@link attach} works. */
-export interface AttachOptions extends HeadOptions {
-  readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
+export interface AttachOptions extends HeadOptions, JobOptions {}
 
 /** What was attached. */
 export interface AttachResult {
@@ -77,7 +74,7 @@ export async function attach(backbone: string, output: string, options?: AttachO
     kept.map(({ name, dims, typeName }) => ({ name, dims, type: typeName })),
     (index) => tensorData(file, kept[index] as GgufTensor),
     {
-      onProgress: (done, total) => onProgress?.({ stage: "write", done, total }),
+      onProgress: (bytes, total) => onProgress?.({ stage: "convert", bytes, total }),
       ...(signal && { signal }),
     },
   );

@@ -1,5 +1,6 @@
 /** What the user names as a head: a safetensors file, or a checkpoint's directory, with a config beside it. */
 import { stat } from "node:fs/promises";
+import { LOCAL_FILES } from "../checkpoint/files.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { readSafetensors } from "../checkpoint/safetensors.ts";
 import type { CheckpointTensor, JsonObject } from "../checkpoint/types.ts";
@@ -17,6 +18,7 @@ const NORMALIZER: NormalizerRule = { mean: "normalizer.mean", var: "normalizer.v
 
 export class HeadSource implements HeadTensors {
   readonly place: string;
+  readonly files = LOCAL_FILES;
   readonly config: JsonObject | null;
   /** The class that the config or the tensors name; null where none that is known. */
   readonly architecture: string | null;

@@ -1,9 +1,33 @@
 /** Opening checkpoint files and reading exact byte ranges of them. */
-import { type FileHandle, open } from "node:fs/promises";
+import { open, readdir, stat } from "node:fs/promises";
 import { ioError, ScoreheadError } from "../errors.ts";
+import type { ByteReader, CheckpointFiles } from "./types.ts";
+
+/** The files of this machine. */
+export const LOCAL_FILES: CheckpointFiles = { list, identity, open: withFile };
+
+async function list(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOTDIR")
+      throw new ScoreheadError("ERR_CHECKPOINT", `${directory} is a file. Name the checkpoint's directory.`, cause);
+    throw ioError("read", directory, cause);
+  }
+}
+
+async function identity(path: string): Promise<string | null> {
+  try {
+    const { dev, ino } = await stat(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw ioError("read", path, cause);
+  }
+}
 
 /** Runs `use` with the file open and its size known, closes it, and turns system errors into ERR_NOT_FOUND or ERR_IO. */
-export async function withFile<T>(path: string, use: (handle: FileHandle, size: number) => Promise<T>): Promise<T> {
+async function withFile<T>(path: string, use: (reader: ByteReader, size: number) => Promise<T>): Promise<T> {
   try {
     const handle = await open(path, "r");
     try {
@@ -20,10 +44,10 @@ export async function withFile<T>(path: string, use: (handle: FileHandle, size: 
 }
 
 /** Exactly `length` bytes from `offset`; ERR_CHECKPOINT where the file has become shorter since it was checked. */
-export async function readExactly(handle: FileHandle, path: string, offset: number, length: number): Promise<Buffer> {
+export async function readExactly(reader: ByteReader, path: string, offset: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(length);
   for (let filled = 0; filled < length; ) {
-    const { bytesRead } = await handle.read(buffer, filled, length - filled, offset + filled);
+    const { bytesRead } = await reader.read(buffer, filled, length - filled, offset + filled);
     if (bytesRead === 0)
       throw new ScoreheadError(
         "ERR_CHECKPOINT",

@@ -1,7 +1,7 @@
 /** Streaming a tensor's bytes out of its checkpoint file. */
 import { ScoreheadError } from "../errors.ts";
-import { readExactly, withFile } from "./files.ts";
-import type { CheckpointTensor } from "./types.ts";
+import { LOCAL_FILES, readExactly } from "./files.ts";
+import type { CheckpointFiles, CheckpointTensor } from "./types.ts";
 
 /** Large enough for sequential speed, small enough to be nothing beside a model. */
 const DEFAULT_CHUNK_BYTES = 4 * 1024 * 1024;
@@ -36,11 +36,16 @@ export async function* readTensor(
  *
  * @throws ERR_INTERNAL where the range is not inside the tensor, otherwise as {@link readTensor}
  */
-export async function readRange(tensor: CheckpointTensor, offset: number, length: number): Promise<Uint8Array> {
+export async function readRange(
+  tensor: CheckpointTensor,
+  offset: number,
+  length: number,
+  files: CheckpointFiles = LOCAL_FILES,
+): Promise<Uint8Array> {
   if (offset < 0 || length < 0 || offset + length > tensor.byteLength)
     throw new ScoreheadError(
       "ERR_INTERNAL",
       `Bytes ${offset}..${offset + length} of ${tensor.name} were asked for, which has ${tensor.byteLength}. Please report this.`,
     );
-  return withFile(tensor.file, (handle) => readExactly(handle, tensor.file, tensor.offset + offset, length));
+  return files.open(tensor.file, (reader) => readExactly(reader, tensor.file, tensor.offset + offset, length));
 }

@@ -1,8 +1,8 @@
 /** Reading safetensors headers: u64 header length, JSON header, then the tensors' bytes without gaps. */
 import { ScoreheadError } from "../errors.ts";
-import { readExactly, refuseLfsPointer, withFile } from "./files.ts";
+import { LOCAL_FILES, readExactly, refuseLfsPointer } from "./files.ts";
 import { type Fail, isObject, parseJsonObject, requireUniqueKeys } from "./json.ts";
-import { type CheckpointDtype, type CheckpointTensor, DTYPE_BYTES } from "./types.ts";
+import { type CheckpointDtype, type CheckpointFiles, type CheckpointTensor, DTYPE_BYTES } from "./types.ts";
 
 /** The format's own limit. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -16,15 +16,15 @@ const LENGTH_BYTES = 8;
  * @throws ERR_SAFETENSORS naming the file and tensor where anything is malformed, ERR_CHECKPOINT for a Git LFS pointer,
  *   ERR_NOT_FOUND, ERR_IO
  */
-export async function readSafetensors(path: string): Promise<CheckpointTensor[]> {
+export async function readSafetensors(path: string, files: CheckpointFiles = LOCAL_FILES): Promise<CheckpointTensor[]> {
   const fail: Fail = (problem, cause) =>
     new ScoreheadError(
       "ERR_SAFETENSORS",
       `${path} is not a usable safetensors file: ${problem}. Download it again.`,
       cause,
     );
-  return withFile(path, async (handle, size) => {
-    const head = await readExactly(handle, path, 0, Math.min(size, LENGTH_BYTES));
+  return files.open(path, async (reader, size) => {
+    const head = await readExactly(reader, path, 0, Math.min(size, LENGTH_BYTES));
     refuseLfsPointer(path, head);
     if (size < LENGTH_BYTES) throw fail(`it has only ${size} bytes`);
     // As a double the length is exact up to 2^53, and beyond that only compared.
@@ -33,7 +33,7 @@ export async function readSafetensors(path: string): Promise<CheckpointTensor[]>
       throw fail(`its header length ${headerBytes} reaches beyond the file's ${size} bytes`);
     if (headerBytes > MAX_HEADER_BYTES)
       throw fail(`its header length ${headerBytes} is above the format's limit of ${MAX_HEADER_BYTES}`);
-    const { text, value } = parseJsonObject(await readExactly(handle, path, LENGTH_BYTES, headerBytes), fail);
+    const { text, value } = parseJsonObject(await readExactly(reader, path, LENGTH_BYTES, headerBytes), fail);
     requireUniqueKeys(text, fail);
     const dataStart = LENGTH_BYTES + headerBytes;
     const tensors = Object.entries(value)

@@ -1,11 +1,11 @@
 /** Reading sharded weights through their index, and proving that index and shards agree in both directions. */
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, normalize, sep } from "node:path";
 import { ioError, ScoreheadError } from "../errors.ts";
 import { isObject, parseJsonObject, requireUniqueKeys } from "./json.ts";
-import type { CheckpointTensor } from "./types.ts";
+import type { CheckpointFiles, CheckpointTensor } from "./types.ts";
 
-type ReadShard = (path: string) => Promise<CheckpointTensor[]>;
+type ReadShard = (path: string, files: CheckpointFiles) => Promise<CheckpointTensor[]>;
 
 /**
  * All tensors of the shards that the index at `indexPath` names, each exactly where the index says.
@@ -13,15 +13,19 @@ type ReadShard = (path: string) => Promise<CheckpointTensor[]>;
  * @param readShard reads one shard
  * @throws ERR_CHECKPOINT where index and shards disagree, naming the shard and tensor; the errors of `readShard`
  */
-export async function readShards(indexPath: string, readShard: ReadShard): Promise<CheckpointTensor[]> {
+export async function readShards(
+  indexPath: string,
+  readShard: ReadShard,
+  files: CheckpointFiles,
+): Promise<CheckpointTensor[]> {
   const directory = dirname(indexPath);
   const shardOf = await readIndex(indexPath);
   const shards = [...new Set(shardOf.values())];
   requireInside(indexPath, shards);
-  await requireDistinct(directory, indexPath, shards);
+  await requireDistinct(directory, indexPath, shards, files);
   const tensors = new Map<string, CheckpointTensor>();
   for (const shard of shards) {
-    for (const tensor of await readShard(join(directory, shard))) {
+    for (const tensor of await readShard(join(directory, shard), files)) {
       const { name } = tensor;
       const twin = tensors.get(name);
       if (twin !== undefined)
@@ -77,22 +81,20 @@ function requireInside(indexPath: string, shards: readonly string[]): void {
 }
 
 /** Every shard is there, and no two names lead to one file. */
-async function requireDistinct(directory: string, indexPath: string, shards: readonly string[]): Promise<void> {
+async function requireDistinct(
+  directory: string,
+  indexPath: string,
+  shards: readonly string[],
+  files: CheckpointFiles,
+): Promise<void> {
   const seen = new Map<string, string>();
   for (const shard of shards) {
-    const path = join(directory, shard);
-    let identity: string;
-    try {
-      const { dev, ino } = await stat(path, { bigint: true });
-      identity = `${dev}:${ino}`;
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw ioError("read", path, cause);
+    const identity = await files.identity(join(directory, shard));
+    if (identity === null)
       throw new ScoreheadError(
         "ERR_CHECKPOINT",
         `The shard ${shard}, which ${indexPath} names, is missing from ${directory}. Download it.`,
-        cause,
       );
-    }
     const twin = seen.get(identity);
     if (twin !== undefined) throw contradiction(indexPath, `one shard is listed twice, as ${twin} and as ${shard}`);
     seen.set(identity, shard);

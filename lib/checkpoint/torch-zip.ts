@@ -1,11 +1,10 @@
 /** Reading the zip form of torch.save: `<root>/data.pkl` describes the tensors, `<root>/data/<key>` holds their storages. */
-import type { FileHandle } from "node:fs/promises";
 import { ScoreheadError } from "../errors.ts";
-import { readExactly, refuseLfsPointer, withFile } from "./files.ts";
+import { LOCAL_FILES, readExactly, refuseLfsPointer } from "./files.ts";
 import type { Fail } from "./json.ts";
 import { parsePickle } from "./pickle.ts";
 import { isKind, type PickleDict, type PickleValue, type TorchTensor } from "./pickle-values.ts";
-import { type CheckpointTensor, DTYPE_BYTES } from "./types.ts";
+import { type ByteReader, type CheckpointFiles, type CheckpointTensor, DTYPE_BYTES } from "./types.ts";
 import { readZipDirectory, type ZipRange } from "./zip.ts";
 
 /** A tensor takes about 150 bytes of pickle, so this is room for 100,000 of them. */
@@ -20,7 +19,7 @@ const NESTING_KEYS = ["state_dict", "model", "module"] as const;
 /** One archive while it is being read. */
 interface Archive {
   readonly path: string;
-  readonly handle: FileHandle;
+  readonly reader: ByteReader;
   readonly entries: ReadonlyMap<string, ZipRange>;
   /** The folder that all entries are in. */
   readonly root: string;
@@ -33,11 +32,11 @@ interface Archive {
  * @throws ERR_ZIP, ERR_PICKLE, ERR_TENSOR (not contiguous, outside its storage), ERR_UNSUPPORTED (the form before
  *   torch 1.6, big-endian), ERR_CHECKPOINT (Git LFS pointer, no state dict), ERR_NOT_FOUND, ERR_IO
  */
-export async function readTorchZip(path: string): Promise<CheckpointTensor[]> {
-  return withFile(path, async (handle, size) => {
-    requireZip(path, await readExactly(handle, path, 0, Math.min(size, 4)));
-    const entries = await readZipDirectory(handle, size, zipFail(path));
-    const archive = { path, handle, entries, root: rootOf(path, entries) };
+export async function readTorchZip(path: string, files: CheckpointFiles = LOCAL_FILES): Promise<CheckpointTensor[]> {
+  return files.open(path, async (reader, size) => {
+    requireZip(path, await readExactly(reader, path, 0, Math.min(size, 4)));
+    const entries = await readZipDirectory(reader, size, zipFail(path));
+    const archive = { path, reader, entries, root: rootOf(path, entries) };
     await requireLittleEndian(archive);
     const pickle = await readEntry(archive, "data.pkl", MAX_PICKLE_BYTES);
     const pickleFail: Fail = (problem, cause) =>
@@ -87,11 +86,11 @@ async function requireLittleEndian(archive: Archive): Promise<void> {
     );
 }
 
-async function readEntry({ path, handle, entries, root }: Archive, name: string, maxBytes: number): Promise<Buffer> {
+async function readEntry({ path, reader, entries, root }: Archive, name: string, maxBytes: number): Promise<Buffer> {
   const entry = entries.get(`${root}/${name}`);
   if (entry === undefined) throw zipFail(path)(`it has no entry ${name}`);
   if (entry.size > maxBytes) throw zipFail(path)(`its entry ${name} has ${entry.size} bytes, more than ${maxBytes}`);
-  return readExactly(handle, path, entry.offset, entry.size);
+  return readExactly(reader, path, entry.offset, entry.size);
 }
 
 /** The dict of tensors: the pickled value itself, or what it holds under one of the usual keys. */

@@ -29,6 +29,21 @@ export interface CheckpointTensor {
   readonly byteLength: number;
 }
 
+/** What readers use of Node's FileHandle, so that a file may also lie elsewhere than on a disk. */
+export interface ByteReader {
+  read(buffer: Buffer, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>;
+}
+
+/** Where the files of a checkpoint are: on a disk, or still on the hub. */
+export interface CheckpointFiles {
+  /** The names of a directory's files. @throws ERR_CHECKPOINT where it is a file, ERR_NOT_FOUND, ERR_IO */
+  list(directory: string): Promise<readonly string[]>;
+  /** The same for two paths of one file, and null where there is none. @throws ERR_IO */
+  identity(path: string): Promise<string | null>;
+  /** Runs `use` with the file open and its size known. @throws ERR_NOT_FOUND, ERR_IO, and what `use` throws */
+  open<Result>(path: string, use: (reader: ByteReader, size: number) => Promise<Result>): Promise<Result>;
+}
+
 /** A JSON object as parsed. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -59,4 +74,6 @@ export interface Checkpoint {
   readonly config: JsonObject | null;
   /** By name. Aliases of one storage appear under each of their names. */
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /** Where the tensors' bytes are read. */
+  readonly files: CheckpointFiles;
 }

@@ -1,7 +1,7 @@
 /** The directory of a zip archive whose entries are stored uncompressed: name to byte range, proven to be in the file. */
-import type { FileHandle } from "node:fs/promises";
 import { type Entry, fromRandomAccessReaderPromise, parseExtraFields, RandomAccessReader, type ZipFile } from "yauzl";
 import type { Fail } from "./json.ts";
+import type { ByteReader } from "./types.ts";
 
 /** A state dict has one entry a tensor: some 300 for 7 billion parameters. */
 const MAX_ENTRIES = 131_072;
@@ -27,12 +27,12 @@ interface Extent extends ZipRange {
   readonly start: number;
 }
 
-/** The entries of the archive open at `handle`; `fail` makes the error where the archive is malformed or lies. */
-export async function readZipDirectory(handle: FileHandle, size: number, fail: Fail): Promise<Map<string, ZipRange>> {
+/** The entries of the archive in `reader`; `fail` makes the error where the archive is malformed or lies. */
+export async function readZipDirectory(reader: ByteReader, size: number, fail: Fail): Promise<Map<string, ZipRange>> {
   const extents: Extent[] = [];
   let directoryStart: number;
   try {
-    const zip = await fromRandomAccessReaderPromise(new HandleReader(handle, size), size, {
+    const zip = await fromRandomAccessReaderPromise(new ArchiveReader(reader, size), size, {
       autoClose: false,
       strictFileNames: true,
       validateEntrySizes: false,
@@ -108,13 +108,13 @@ function byName(extents: readonly Extent[], fail: Fail): Map<string, ZipRange> {
 }
 
 /** yauzl's own reader throws out of a callback, ending the process, when a forged offset is no valid file position. */
-class HandleReader extends RandomAccessReader {
-  readonly #handle: FileHandle;
+class ArchiveReader extends RandomAccessReader {
+  readonly #reader: ByteReader;
   readonly #size: number;
 
-  constructor(handle: FileHandle, size: number) {
+  constructor(reader: ByteReader, size: number) {
     super();
-    this.#handle = handle;
+    this.#reader = reader;
     this.#size = size;
   }
 
@@ -129,6 +129,6 @@ class HandleReader extends RandomAccessReader {
       setImmediate(callback, new Error(`an offset points to byte ${position + length} of ${this.#size}`));
       return;
     }
-    this.#handle.read(buffer, offset, length, position).then(({ bytesRead }) => callback(null, bytesRead), callback);
+    this.#reader.read(buffer, offset, length, position).then(({ bytesRead }) => callback(null, bytesRead), callback);
   }
 }

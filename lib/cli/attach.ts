@@ -6,7 +6,7 @@ import { given, interruptible } from "./arguments.ts";
 import { say } from "./exit.ts";
 import { factLines, formatBytes, headWords } from "./format.ts";
 import { addHeadOptions, addProfileOption, addReadOption, type HeadCommandOptions } from "./model-options.ts";
-import { conversionProgress, ProgressLine } from "./progress.ts";
+import { ProgressLine, stageProgress } from "./progress.ts";
 import { writeLines } from "./stdout.ts";
 
 interface AttachCommandOptions extends HeadCommandOptions {
@@ -40,7 +40,7 @@ async function run(backbone: string, { output = backbone, ...options }: AttachCo
     attach(backbone, output, {
       ...given({ head, tokenizer, profile, type, labels, read }),
       signal,
-      onProgress: conversionProgress(line),
+      onProgress: stageProgress(line),
     }),
   ).finally(() => line.end());
   for (const warning of result.warnings) say(`warning: ${warning}`);

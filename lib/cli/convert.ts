@@ -5,6 +5,7 @@ import { Command, Option } from "commander";
 import {
   type ConvertPlan,
   convert,
+  type DownloadPlan,
   headReport,
   OUTPUT_TYPES,
   type OutputType,
@@ -14,51 +15,61 @@ import {
 import { given, interruptible } from "./arguments.ts";
 import { say, UsageError } from "./exit.ts";
 import { factLines, formatBytes, headWords, tableLines } from "./format.ts";
-import { conversionProgress, ProgressLine } from "./progress.ts";
+import { addHubOptions, addTokenizerOption, type HubCommandOptions, hubOptions, planSentence } from "./hub-options.ts";
+import { ProgressLine, stageProgress } from "./progress.ts";
 import { writeLines } from "./stdout.ts";
 
-interface ConvertCommandOptions {
+interface ConvertCommandOptions extends HubCommandOptions {
   readonly output?: string;
   readonly tokenizer?: string;
   readonly profile?: string;
-  readonly type: OutputType;
+  readonly type?: OutputType;
   readonly dryRun?: true;
 }
 
 export function convertCommand(): Command {
-  return new Command("convert")
+  const command = new Command("convert")
     .summary("convert a published checkpoint to one GGUF file")
-    .description("Convert a published checkpoint's directory to one GGUF file: backbone, tokenizer and score head.")
-    .argument("<checkpoint-dir>", "the directory with the checkpoint's files")
+    .description(
+      "Convert a published checkpoint to one GGUF file: backbone, tokenizer and score head. What is on the hub is " +
+        "downloaded as it is converted.",
+    )
+    .argument("<checkpoint>", "the directory with the checkpoint's files, or owner/name[@revision] on the hub")
     .option("-o, --output <file>", "the .gguf to write; a file that is there is replaced when the new one is complete")
-    .option("--tokenizer <dir>", "the base model's directory, for a checkpoint without tokenizer or config (Starling)")
     .option("--profile <name>", `the model family, where its name does not tell: ${PROFILE_NAMES}`)
     .addOption(
-      new Option("--type <type>", "element type of the matrices; auto keeps the checkpoint's own")
-        .choices(OUTPUT_TYPES)
-        .default("auto"),
+      new Option(
+        "--type <type>",
+        "element type of the matrices; auto, the default for a directory, keeps the checkpoint's own; q8_0 is the hub's",
+      ).choices(OUTPUT_TYPES),
     )
-    .option("--dry-run", "print what would be done, and write nothing")
-    .action(run);
+    .option("--dry-run", "print what would be done; download no weights and write nothing");
+  addTokenizerOption(command);
+  addHubOptions(command);
+  return command.action(run);
 }
 
-async function run(directory: string, options: ConvertCommandOptions): Promise<void> {
+async function run(source: string, options: ConvertCommandOptions): Promise<void> {
   const { output, tokenizer, profile, type } = options;
-  const conversion = given({ tokenizer, profile, type });
+  const line = new ProgressLine();
+  const conversion = {
+    ...given({ tokenizer, profile, type }),
+    ...hubOptions(options),
+    onPlan: (plan: DownloadPlan) => line.say(planSentence(plan)),
+  };
   if (options.dryRun) {
-    const plan = await planCheckpoint(directory, conversion);
+    const plan = await interruptible((signal) => planCheckpoint(source, { ...conversion, signal }));
     warn(plan);
-    return writeLines(planLines(plan, type));
+    return writeLines(planLines(plan));
   }
   if (output === undefined) throw new UsageError("convert needs -o <file>: the .gguf to write (or --dry-run).");
-  await refuseInputs(output, [directory, ...(tokenizer === undefined ? [] : [tokenizer])]);
-  const line = new ProgressLine();
+  await refuseInputs(output, [source, ...(tokenizer === undefined ? [] : [tokenizer])]);
   const plan = await interruptible((signal) =>
-    convert(directory, output, { ...conversion, signal, onProgress: conversionProgress(line) }),
+    convert(source, output, { ...conversion, signal, onProgress: stageProgress(line) }),
   ).finally(() => line.end());
   warn(plan);
   const { size } = await stat(output);
-  await writeLines(factLines([["wrote", output], ["size", formatBytes(size)], ...planFacts(plan, type)]));
+  await writeLines(factLines([["wrote", output], ["size", formatBytes(size)], ...planFacts(plan)]));
 }
 
 function warn({ warnings }: ConvertPlan): void {
@@ -78,29 +89,25 @@ async function refuseInputs(output: string, directories: readonly string[]): Pro
   }
 }
 
-function planFacts({ layout, profile, head, baseType, tensors }: ConvertPlan, type: OutputType): [string, string][] {
+function planFacts({ layout, profile, head, type, tensors }: ConvertPlan): [string, string][] {
   return [
     ["layout", layout],
     ["profile", `${profile.name} (${head.type}: ${profile.meaning})`],
     ["head", `${headWords(headReport(head))}, read: ${head.read}`],
     ["normaliser", head.normalizer?.function ?? "none"],
     ["max length", String(head.maxLength)],
-    ["type", type === "auto" ? baseType.toLowerCase() : type],
+    ["type", type],
     ["tensors", String(tensors.length)],
   ];
 }
 
-function planLines(plan: ConvertPlan, type: OutputType): string[] {
-  const { baseType, metadata, tensors, ignored } = plan;
+function planLines(plan: ConvertPlan): string[] {
+  const { baseType, type, metadata, tensors, ignored } = plan;
   const bytes = tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const isFinal = type === "auto" || type === baseType.toLowerCase();
+  const isFinal = type === baseType.toLowerCase();
   const size = `${formatBytes(bytes)} of tensors in ${baseType}${isFinal ? "" : `, then quantised to ${type}`}`;
   return [
-    ...factLines([
-      ...planFacts(plan, type),
-      ["size", size],
-      ["ignored", ignored.length === 0 ? "none" : ignored.join(", ")],
-    ]),
+    ...factLines([...planFacts(plan), ["size", size], ["ignored", ignored.length === 0 ? "none" : ignored.join(", ")]]),
     "",
     "tensors:",
     ...tableLines(

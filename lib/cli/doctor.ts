@@ -4,7 +4,8 @@ import { type DoctorModel, type DoctorOptions, type DoctorReport, doctor } from 
 import { given } from "./arguments.ts";
 import { EXIT, say, UsageError } from "./exit.ts";
 import { factLines, formatBytes } from "./format.ts";
-import { addDeviceOptions, addTokenizerOption } from "./model-options.ts";
+import { addOfflineOption, addTokenizerOption } from "./hub-options.ts";
+import { addDeviceOptions } from "./model-options.ts";
 import { writeLines } from "./stdout.ts";
 
 interface DoctorCommandOptions extends DoctorOptions {
@@ -18,18 +19,22 @@ export function doctorCommand(): Command {
       "Show the llama.cpp libraries, devices, memory and versions that are found here, and what a model would use, as " +
         "loaded with the same --device, --kv and --context. Exit code 1 where something is missing, or does not fit.",
     )
-    .argument("[model]", "a .gguf file, or a checkpoint's directory")
+    .argument(
+      "[model]",
+      "a .gguf file, a checkpoint's directory, or owner/name on the hub, whose weights are not downloaded",
+    )
     .option("--json", "print the facts as one JSON object");
   addTokenizerOption(command);
+  addOfflineOption(command);
   addDeviceOptions(command);
   return command.action(run);
 }
 
 async function run(model: string | undefined, options: DoctorCommandOptions): Promise<void> {
-  const { json, device, kv, context, tokenizer } = options;
-  if (model === undefined && (kv ?? context ?? tokenizer) !== undefined)
-    throw new UsageError("--kv, --context and --tokenizer are about a model: name one.");
-  const report = await doctor(model, given({ device, kv, context, tokenizer }));
+  const { json, device, kv, context, tokenizer, offline } = options;
+  if (model === undefined && (kv ?? context ?? tokenizer ?? offline) !== undefined)
+    throw new UsageError("--kv, --context, --tokenizer and --offline are about a model: name one.");
+  const report = await doctor(model, given({ device, kv, context, tokenizer, offline }));
   await writeLines(json ? [JSON.stringify(report)] : reportLines(report, device));
   for (const { code, message } of report.problems) say(`error: ${message} (${code})`);
   if (report.problems.length > 0) process.exitCode = EXIT.failed;

@@ -5,29 +5,31 @@ import { type HeadReport, type InspectReport, inspect, type TokenizerReport } fr
 import { given } from "./arguments.ts";
 import { EXIT, say } from "./exit.ts";
 import { type Fact, factLines, formatBytes, formatCount, headWords } from "./format.ts";
-import { addTokenizerOption } from "./model-options.ts";
+import { addOfflineOption, addTokenizerOption } from "./hub-options.ts";
 import { writeLines } from "./stdout.ts";
 
 export function inspectCommand(): Command {
   const command = new Command("inspect")
     .summary("describe a GGUF file or a checkpoint")
     .description(
-      "Describe a GGUF file or a checkpoint's directory, and tell whether it can be scored with or converted (else " +
-        "exit code 1).",
+      "Describe a GGUF file, a checkpoint's directory, or a repository on the hub, of which no weights are downloaded; " +
+        "and tell whether it can be scored with or converted (else exit code 1).",
     )
-    .argument("<file.gguf | checkpoint-dir>", "what to describe")
+    .argument("<file.gguf | checkpoint-dir | owner/name>", "what to describe")
     .option("--json", "print the facts as one JSON object");
   addTokenizerOption(command);
+  addOfflineOption(command);
   return command.action(run);
 }
 
 interface InspectCommandOptions {
   readonly json?: true;
   readonly tokenizer?: string;
+  readonly offline?: true;
 }
 
-async function run(path: string, { json, tokenizer }: InspectCommandOptions): Promise<void> {
-  const report = await inspect(path, given({ tokenizer }));
+async function run(path: string, { json, tokenizer, offline }: InspectCommandOptions): Promise<void> {
+  const report = await inspect(path, given({ tokenizer, offline }));
   await writeLines(json ? [JSON.stringify(report)] : reportLines(report));
   for (const warning of report.warnings) say(`warning: ${warning}`);
   if (report.problems.length === 0) return;
@@ -41,7 +43,7 @@ function reportLines(report: InspectReport): string[] {
   const types = Object.entries(tensorTypes).map(([type, count]) => `${count} ${type}`);
   return factLines([
     ["path", path],
-    ["kind", kind === "gguf" ? "GGUF file" : "checkpoint directory"],
+    ["kind", kind === "gguf" ? "GGUF file" : "checkpoint"],
     ["layout", layout],
     ["file type", fileType],
     ["weights", `${formatBytes(bytes)}, ${formatCount(parameters)} parameters`],

@@ -8,8 +8,11 @@ import { convertCommand } from "./convert.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT, reportFailure } from "./exit.ts";
 import { inspectCommand } from "./inspect.ts";
+import { listCommand } from "./list.ts";
+import { pruneCommand } from "./prune.ts";
 import { quantizeCommand } from "./quantize.ts";
 import { rankCommand } from "./rank.ts";
+import { removeCommand } from "./remove.ts";
 import { scoreCommand } from "./score.ts";
 import { endOnOutputErrors } from "./stdout.ts";
 
@@ -23,6 +26,9 @@ const COMMANDS = [
   inspectCommand,
   scoreCommand,
   rankCommand,
+  listCommand,
+  removeCommand,
+  pruneCommand,
   doctorCommand,
   buildRuntimeCommand,
 ] as const;

@@ -13,7 +13,8 @@ import {
   type ScoreOptions,
 } from "../index.ts";
 import { finiteNumbers, given, interruptible, wholeNumber } from "./arguments.ts";
-import { conversionProgress, ProgressLine } from "./progress.ts";
+import { addHubOptions, addTokenizerOption, type HubCommandOptions, hubOptions, planSentence } from "./hub-options.ts";
+import { ProgressLine, stageProgress } from "./progress.ts";
 
 type DeviceOptions = Pick<LoadOptions, "device" | "kv" | "context">;
 
@@ -23,12 +24,13 @@ export type HeadCommandOptions = Pick<AttachOptions, "head" | "tokenizer" | "pro
 export interface ModelOptions
   extends DeviceOptions,
     HeadCommandOptions,
+    HubCommandOptions,
     Pick<LoadOptions, "threads" | "gpuLayers" | "mainGpu" | "tensorSplit">,
     Pick<ScoreOptions, "maxLength" | "truncate" | "appendEos"> {}
 
 export const MODEL_ARGUMENT: readonly [name: string, description: string] = [
   "<model>",
-  "a .gguf file, or a checkpoint's directory, which is converted into the cache once",
+  "a .gguf file, or a checkpoint's directory or owner/name[@revision][:type] on the hub, which are converted into the cache once",
 ];
 
 export function addModelOptions(command: Command): void {
@@ -40,6 +42,7 @@ export function addModelOptions(command: Command): void {
     .addOption(new Option("--truncate <side>", "the end to cut; default: the profile's").choices(["left", "right"]))
     .option("--append-eos", "append the EOS token, except to tokenIds");
   addTokenizerOption(command);
+  addHubOptions(command);
   addDeviceOptions(command);
   command
     .option("--threads <count>", "computing threads; default: all that this process may use", wholeNumber(1))
@@ -71,13 +74,6 @@ function names(text: string): string[] {
   return text.split(",").map((name) => name.trim());
 }
 
-export function addTokenizerOption(command: Command): void {
-  command.option(
-    "--tokenizer <dir>",
-    "the base model's directory, for a checkpoint without tokenizer or config, or a .gguf that another tool made",
-  );
-}
-
 export function addDeviceOptions(command: Command): void {
   command
     .addOption(new Option("--device <kind>", "what to compute on; default: auto").choices(DEVICE_CHOICES))
@@ -89,7 +85,7 @@ export function addDeviceOptions(command: Command): void {
     );
 }
 
-/** Loads the model. The first conversion of a directory shows how far it is; Ctrl-C leaves nothing of it. */
+/** Loads the model. Getting and converting it shows how far it is; Ctrl-C leaves of it what was downloaded. */
 export async function loadModel(path: string, options: ModelOptions): Promise<ScoreModel> {
   const { head, type, labels, profile, tokenizer, device, kv, context } = options;
   const { threads, gpuLayers, mainGpu, tensorSplit } = options;
@@ -99,8 +95,10 @@ export async function loadModel(path: string, options: ModelOptions): Promise<Sc
       ScoreModel.load(path, {
         ...given({ head, type, labels, profile, tokenizer, device, kv, context }),
         ...given({ threads, gpuLayers, mainGpu, tensorSplit }),
+        ...hubOptions(options),
+        onPlan: (plan) => line.say(planSentence(plan)),
         onWarning: (message) => line.say(`warning: ${message}`),
-        onProgress: conversionProgress(line),
+        onProgress: stageProgress(line),
         signal,
       }),
     );

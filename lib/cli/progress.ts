@@ -1,22 +1,26 @@
-/** How far a job is, on stderr: one line that is rewritten on a terminal, a line now and then elsewhere. */
-import type { ConvertProgress, ModelStats } from "../index.ts";
+/** How far a job is, on stderr: lines that are rewritten on a terminal, a line now and then elsewhere. */
+import type { ModelStats, Progress } from "../index.ts";
 import { formatBytes, formatDuration } from "./format.ts";
 
 const TERMINAL_INTERVAL_MS = 100;
 /** A log of a long job stays short. */
 const LOG_INTERVAL_MS = 30_000;
 const ERASE = "\r\x1b[K";
+const UP = "\x1b[A";
+const DEFAULT_COLUMNS = 80;
 
 interface Output {
   readonly isTTY?: boolean;
+  readonly columns?: number;
   write(text: string): unknown;
 }
 
+/** What is shown at the moment; one line, or on a terminal several. */
 export class ProgressLine {
   readonly isTerminal: boolean;
   readonly #output: Output;
   #shown = performance.now();
-  #text = "";
+  #lines: readonly string[] = [];
 
   constructor(output: Output = process.stderr) {
     this.#output = output;
@@ -29,42 +33,87 @@ export class ProgressLine {
     const interval = this.isTerminal ? TERMINAL_INTERVAL_MS : LOG_INTERVAL_MS;
     if (!(last && this.isTerminal) && now - this.#shown < interval) return;
     this.#shown = now;
-    this.#text = describe();
-    this.#output.write(this.isTerminal ? `${ERASE}${this.#text}` : `${this.#text}\n`);
+    const text = describe();
+    if (!this.isTerminal) {
+      this.#output.write(`${text}\n`);
+      return;
+    }
+    // A line that the terminal wraps could not be erased.
+    const width = (this.#output.columns ?? DEFAULT_COLUMNS) - 1;
+    const lines = text.split("\n").map((line) => line.slice(0, width));
+    this.#output.write((this.#erasing() || ERASE) + lines.join("\n"));
+    this.#lines = lines;
   }
 
   /** Writes a line that stays, above the progress. */
   say(text: string): void {
-    const isShown = this.isTerminal && this.#text !== "";
-    this.#output.write(isShown ? `${ERASE}${text}\n${this.#text}` : `${text}\n`);
+    this.#output.write(`${this.#erasing()}${text}\n${this.#lines.join("\n")}`);
   }
 
-  /** Removes the line from a terminal. */
+  /** Removes the lines from a terminal. */
   end(): void {
-    if (this.isTerminal && this.#text !== "") this.#output.write(ERASE);
-    this.#text = "";
+    if (this.#lines.length > 0) this.#output.write(this.#erasing());
+    this.#lines = [];
+  }
+
+  #erasing(): string {
+    return this.#lines.map(() => ERASE).join(UP);
   }
 }
 
-/** The way to show how far a conversion is. */
-export function conversionProgress(line: ProgressLine): (progress: ConvertProgress) => void {
-  let stage: ConvertProgress["stage"] | undefined;
-  let started = 0;
+/** A stage of a job, since it began here: what an earlier process has done is no part of the rate. */
+interface Stage {
+  readonly started: number;
+  readonly before: number;
+  latest: Progress;
+}
+
+/** The way to show how far getting a model is: a bar a stage on a terminal, the stage that goes on elsewhere. */
+export function stageProgress(line: ProgressLine): (progress: Progress) => void {
+  const stages = new Map<Progress["stage"], Stage>();
   return (progress) => {
-    if (progress.stage !== stage) {
-      stage = progress.stage;
-      started = performance.now();
-    }
-    const seconds = (performance.now() - started) / 1000;
-    line.update(() => describeConversion(progress, seconds), progress.done === progress.total);
+    const { stage, bytes, total } = progress;
+    const known = stages.get(stage);
+    if (known) known.latest = progress;
+    else stages.set(stage, { started: performance.now(), before: bytes, latest: progress });
+    const shown = [...stages.values()].filter(({ latest }) => line.isTerminal || latest.stage === stage);
+    line.update(() => shown.map(line.isTerminal ? barOf : sentenceOf).join("\n"), bytes === total);
   };
 }
 
-function describeConversion({ stage, done, total }: ConvertProgress, seconds: number): string {
-  const percent = `${total === 0 ? 100 : Math.floor((100 * done) / total)} %`;
-  if (stage === "quantize") return `quantising: ${percent}, tensor ${done} of ${total}`;
-  const rate = seconds > 0 ? `, ${formatBytes(done / seconds)}/s` : "";
-  return `writing: ${percent}, ${formatBytes(done)} of ${formatBytes(total)}${rate}`;
+const STAGE_WORDS: Readonly<Record<Progress["stage"], string>> = {
+  download: "downloading",
+  convert: "converting",
+  quantize: "quantising",
+};
+const BAR_WIDTH = 20;
+
+/** E.g. "downloading [#########-----------]  45 %, 6.10 GB of 13.5 GB, 38.2 MB/s, 3 min left". */
+function barOf(stage: Stage): string {
+  const full = Math.floor(BAR_WIDTH * partOf(stage));
+  const bar = "#".repeat(full) + "-".repeat(BAR_WIDTH - full);
+  return `${STAGE_WORDS[stage.latest.stage].padEnd(11)} [${bar}] ${describeStage(stage)}`;
+}
+
+function sentenceOf(stage: Stage): string {
+  return `${STAGE_WORDS[stage.latest.stage]}: ${describeStage(stage)}`;
+}
+
+function partOf({ latest: { bytes, total } }: Stage): number {
+  return total === 0 ? 1 : bytes / total;
+}
+
+function describeStage(stage: Stage): string {
+  const { started, before, latest } = stage;
+  const { bytes, total } = latest;
+  const parts = [`${Math.floor(100 * partOf(stage))} %`, `${formatBytes(bytes)} of ${formatBytes(total)}`];
+  const seconds = (performance.now() - started) / 1000;
+  const rate = (bytes - before) / seconds;
+  if (rate > 0 && Number.isFinite(rate)) {
+    parts.push(`${formatBytes(rate)}/s`);
+    if (bytes < total) parts.push(`${formatDuration((total - bytes) / rate)} left`);
+  }
+  return parts.join(", ");
 }
 
 /** How many inputs are answered, and the bytes of the file that they took, of `size` where that is known. */

@@ -38,7 +38,7 @@ async function readTexts(path: string): Promise<ScoreInput[]> {
 
 function describe({ model, stage, done, total }: QuantizeReportProgress): string {
   return stage === "quantize"
-    ? `${model}: quantising, tensor ${done} of ${total}`
+    ? `${model}: quantising, ${formatBytes(done)} of ${formatBytes(total)}`
     : `${model}: ${done} of ${total} texts`;
 }
 

@@ -14,7 +14,7 @@ import { given, interruptible, wholeNumber } from "./arguments.ts";
 import { UsageError } from "./exit.ts";
 import { factLines, formatBytes } from "./format.ts";
 import { addDeviceOptions } from "./model-options.ts";
-import { conversionProgress, ProgressLine } from "./progress.ts";
+import { ProgressLine, stageProgress } from "./progress.ts";
 import { report } from "./quantize-report.ts";
 import { writeLines } from "./stdout.ts";
 
@@ -84,7 +84,7 @@ async function run(input: string, options: QuantizeCommandOptions): Promise<void
     throw new UsageError(`-o ${output} is the input itself, which is still needed: name another file.`);
   const line = new ProgressLine();
   await interruptible((signal) =>
-    quantize(input, output, { type, ...given({ tensorTypes }), signal, onProgress: conversionProgress(line) }),
+    quantize(input, output, { type, ...given({ tensorTypes }), signal, onProgress: stageProgress(line) }),
   ).finally(() => line.end());
   const [before, after] = await Promise.all([stat(input), stat(output)]);
   await writeLines(

@@ -1,5 +1,5 @@
 /** A head's tensors → a head: whichever of a layout's rules fits them, with its layers, gate and normaliser. */
-import { type CheckpointTensor, DTYPE_BYTES, type JsonObject } from "../checkpoint/types.ts";
+import { type CheckpointFiles, type CheckpointTensor, DTYPE_BYTES, type JsonObject } from "../checkpoint/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import { gatedLabels } from "../head/spec.ts";
 import type { Gate, HeadSpec, Layer, Network, Normalizer } from "../head/types.ts";
@@ -12,6 +12,7 @@ import { readFloats } from "./tensor-data.ts";
 export interface HeadTensors {
   /** The file or directory, for messages. */
   readonly place: string;
+  readonly files: CheckpointFiles;
   get(name: string): CheckpointTensor | undefined;
 }
 
@@ -112,7 +113,12 @@ async function readLayer(name: string, tensors: HeadTensors): Promise<Layer> {
   const [outputs, inputs] = weight.shape as [number, number];
   const bias = tensors.get(tensorName(name, "bias"));
   if (bias) requireShape(bias, [outputs]);
-  return { outputs, inputs, weight: await floats(weight), bias: bias ? await floats(bias) : null };
+  return {
+    outputs,
+    inputs,
+    weight: await floats(weight, tensors.files),
+    bias: bias ? await floats(bias, tensors.files) : null,
+  };
 }
 
 async function readGate(
@@ -125,7 +131,7 @@ async function readGate(
     const tensor = tensors.get(name);
     if (!tensor) throw missing(name, tensors.place);
     requireShape(tensor, shape);
-    return floats(tensor);
+    return floats(tensor, tensors.files);
   };
   const [scale = Number.NaN] = await get(rule.scale, [1]);
   return {
@@ -137,7 +143,7 @@ async function readGate(
   };
 }
 
-function floats(tensor: CheckpointTensor): Promise<Float32Array> {
+function floats(tensor: CheckpointTensor, files: CheckpointFiles): Promise<Float32Array> {
   const float = requireFloat(tensor);
   const bytes = (tensor.byteLength / DTYPE_BYTES[tensor.dtype]) * DTYPE_BYTES.F32;
   if (bytes > MOST_BYTES)
@@ -146,7 +152,7 @@ function floats(tensor: CheckpointTensor): Promise<Float32Array> {
       `${tensor.name} of the head has the shape [${tensor.shape.join(", ")}], ${bytes} bytes in float32; at most ` +
         `${MOST_BYTES} can be.`,
     );
-  return readFloats(float);
+  return readFloats(float, files);
 }
 
 /** Only where the config says `do_normalize`; the buffers of the checkpoint go before the config's numbers. */
@@ -168,7 +174,7 @@ async function readNormalizer(
   const values = async (tensor: CheckpointTensor | null | undefined, name: "mean" | "var"): Promise<Float32Array> => {
     if (!tensor) return configNumbers(config, name, outputs);
     requireShape(tensor, [outputs]);
-    return floats(tensor);
+    return floats(tensor, tensors.files);
   };
   return { function: kind, mean: await values(mean, "mean"), var: await values(variance, "var") };
 }

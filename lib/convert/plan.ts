@@ -3,6 +3,7 @@ import { realpath } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import {
   type Checkpoint,
+  type CheckpointFiles,
   type CheckpointTensor,
   type CheckpointTokenizer,
   DTYPE_BYTES,
@@ -17,12 +18,15 @@ import type { HeadSpec } from "../head/types.ts";
 import { chooseProfile } from "../prompt/choose.ts";
 import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
+import { isQuantizedType } from "../runtime/quantize.ts";
 import { readConfig } from "./config.ts";
 import type { FloatDtype } from "./dtype.ts";
+import { BASE_TYPES, FILE_TYPE, UNQUANTIZED } from "./file-type.ts";
 import { readHead } from "./head.ts";
 import { LAYOUTS, type Layout, type TensorRule } from "./layouts.ts";
 import { readingOf } from "./meaning.ts";
 import { missing, requireFloat, requireShape } from "./requirements.ts";
+import type { OutputType } from "./types.ts";
 import { vocabularyKeys } from "./vocabulary.ts";
 
 /** One tensor of the output. */
@@ -42,8 +46,10 @@ export interface ConvertPlan {
   readonly layout: string;
   readonly profile: Profile;
   readonly head: HeadSpec;
-  /** The type of the matrices in the file that is written first; a quantised type comes after. */
+  /** The type of the matrices in the file that is written first. */
   readonly baseType: WritableType;
+  /** The type of the matrices in the result, as `--type` calls it: where it is another one, the file is quantised. */
+  readonly type: Exclude<OutputType, "auto">;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly tensors: readonly PlannedTensor[];
   /** Checkpoint tensors that scoring does not read. */
@@ -53,14 +59,10 @@ export interface ConvertPlan {
 
 export interface PlanOptions {
   readonly profile: string | undefined;
-  /** null: the checkpoint's own. */
-  readonly baseType: WritableType | null;
+  readonly type: OutputType;
   /** The config to use where the checkpoint has none. */
   readonly fallbackConfig: JsonObject | null;
 }
-
-/** llama_ftype of the unquantised types. */
-const FILE_TYPE: Readonly<Record<WritableType, number>> = { F32: 0, F16: 1, BF16: 32 };
 
 /**
  * Plans a conversion.
@@ -96,7 +98,9 @@ export async function planConversion(
       "ERR_TENSOR",
       `${embedding.name} has ${backbone.sizes.vocabulary} rows, and config.json says vocab_size ${config.vocab_size}.`,
     );
-  const baseType = options.baseType ?? ownType(embedding);
+  const own = ownType(embedding);
+  const type = options.type === "auto" ? UNQUANTIZED[own] : options.type;
+  const baseType = isQuantizedType(type) ? own : BASE_TYPES[type];
   const tensors = layout.backbone.tensors.flatMap((rule) => planTensors(rule, finder, backbone.sizes, baseType));
   const reading = readingOf(profile, config, backbone.maxLength, origin);
   const head = await readHead(layout.heads, layout.normalizer, finder, config, reading);
@@ -109,7 +113,7 @@ export async function planConversion(
     ...headToMetadata(head),
   ]);
   return {
-    ...{ layout: architecture, profile, head, baseType, metadata, tensors, ignored },
+    ...{ layout: architecture, profile, head, baseType, type, metadata, tensors, ignored },
     warnings: [...warnings, ...lackOfTemplate(profile, tokenizer)],
   };
 }
@@ -185,6 +189,10 @@ class TensorFinder {
 
   get place(): string {
     return this.checkpoint.directory;
+  }
+
+  get files(): CheckpointFiles {
+    return this.checkpoint.files;
   }
 
   constructor(checkpoint: Checkpoint, layout: Layout) {

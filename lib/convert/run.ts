@@ -1,197 +1,92 @@
-/** Converting and quantising: the public functions that write GGUF files. */
-import { randomBytes } from "node:crypto";
-import { rm, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
-import { checkAborted, unlessAborted } from "../abort.ts";
-import { abortSignal, type Check, checkOptions, checkPath, ofType, oneOf } from "../check-options.ts";
+/** Converting a checkpoint's directory: plan, assemble, and where asked for quantise, to one file. */
+import { rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { checkPath } from "../check-options.ts";
 import { readJsonIfPresent } from "../checkpoint/json.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { readTokenizer } from "../checkpoint/tokenizer.ts";
+import type { CheckpointFiles } from "../checkpoint/types.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
-import { replaceFile } from "../gguf/atomic.ts";
-import { readBackbone } from "../gguf/backbone.ts";
-import { readGguf } from "../gguf/read.ts";
-import type { GgufFile, WritableType } from "../gguf/types.ts";
-import { writeGguf } from "../gguf/write.ts";
-import { headFromMetadata } from "../head/metadata.ts";
-import {
-  isQuantizedType,
-  QUANTIZED_TYPES,
-  type QuantizedType,
-  quantizeFile,
-  type TensorOverride,
-} from "../runtime/quantize.ts";
+import { replaceFile } from "../replace-file.ts";
+import { isQuantizedType } from "../runtime/quantize.ts";
+import { Assembly } from "./assembly.ts";
 import { type ConvertPlan, planConversion } from "./plan.ts";
-import { tensorBytes } from "./tensor-data.ts";
-import { overrideTensors, type TensorTypes, tensorTypesCheck } from "./tensor-types.ts";
+import { quantizeTo } from "./quantize.ts";
+import type { JobOptions, OutputType } from "./types.ts";
 
-const BASE_TYPES: Readonly<Record<"f32" | "f16" | "bf16", WritableType>> = { f32: "F32", f16: "F16", bf16: "BF16" };
-
-/** `auto` keeps the checkpoint's own type. */
-export type OutputType = "auto" | keyof typeof BASE_TYPES | QuantizedType;
-export const OUTPUT_TYPES: readonly OutputType[] = [
-  "auto",
-  ...(Object.keys(BASE_TYPES) as (keyof typeof BASE_TYPES)[]),
-  ...(Object.keys(QUANTIZED_TYPES) as QuantizedType[]),
-];
-
-/** How far a job is. `write` counts bytes of the file, `quantize` tensors. */
-export interface ConvertProgress {
-  readonly stage: "write" | "quantize";
-  readonly done: number;
-  readonly total: number;
-}
-
-export interface ConvertOptions {
+/** What of a checkpoint is converted, and to what. */
+export interface PlanInput {
   /** Directory of the base model, for a checkpoint without its own tokenizer or config. */
   readonly tokenizer?: string | undefined;
   /** Profile to use instead of the one found by name or architecture. */
   readonly profile?: string | undefined;
-  /** Default `auto`. */
-  readonly type?: OutputType | undefined;
-  readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly type: OutputType;
+  /** Where the weights are, if not in the directory. */
+  readonly files?: CheckpointFiles | undefined;
 }
-
-/** How {@link quantize} works. */
-export interface QuantizeOptions extends Pick<ConvertOptions, "onProgress" | "signal"> {
-  readonly type: QuantizedType;
-  /**
-   * Other types for single tensors than llama.cpp's mix gives them, e.g. `{ attn_v: "q8_0", "blk.0": "f16" }`. The mix
-   * counts the layers of a kind that are left to it, so naming some of them may move its larger types to others.
-   */
-  readonly tensorTypes?: TensorTypes | undefined;
-}
-
-const CONVERT_CHECKS: Readonly<Record<keyof ConvertOptions, Check>> = {
-  tokenizer: ofType("string"),
-  profile: ofType("string"),
-  type: oneOf(OUTPUT_TYPES),
-  onProgress: ofType("function"),
-  signal: abortSignal,
-};
-
-const QUANTIZE_CHECKS: Readonly<Record<keyof QuantizeOptions, Check>> = {
-  type: oneOf(Object.keys(QUANTIZED_TYPES)),
-  tensorTypes: tensorTypesCheck,
-  onProgress: ofType("function"),
-  signal: abortSignal,
-};
 
 /**
- * Plans the conversion of a checkpoint directory without writing anything.
- * @throws what {@link convert} throws before it writes
+ * Plans the conversion of a checkpoint's directory: reads settings and headers, writes nothing.
+ * @throws ERR_CHECKPOINT, ERR_CONFIG, ERR_SAFETENSORS, ERR_ZIP, ERR_PICKLE, ERR_TOKENIZER, ERR_TENSOR, ERR_HEAD,
+ *   ERR_UNSUPPORTED, ERR_NOT_FOUND, ERR_IO
  */
-export async function planCheckpoint(directory: string, options?: ConvertOptions): Promise<ConvertPlan> {
-  return planChecked(directory, checkOptions<ConvertOptions>(options, CONVERT_CHECKS));
-}
-
-async function planChecked(directory: string, options: ConvertOptions): Promise<ConvertPlan> {
+export async function planDirectory(directory: string, input: PlanInput): Promise<ConvertPlan> {
+  const { tokenizer: tokenizerDirectory = directory, profile, type, files } = input;
   await requireDirectory(directory);
-  if (options.tokenizer !== undefined) await requireDirectory(options.tokenizer);
-  const checkpoint = await openCheckpoint(directory);
-  const tokenizerDirectory = options.tokenizer ?? directory;
+  await requireDirectory(tokenizerDirectory);
+  const checkpoint = await openCheckpoint(directory, files);
   const fallbackConfig = await readJsonIfPresent(join(tokenizerDirectory, "config.json"), "ERR_CONFIG");
   const tokenizer = await readTokenizer(tokenizerDirectory);
-  const type = options.type ?? "auto";
-  const baseType = type in BASE_TYPES ? BASE_TYPES[type as keyof typeof BASE_TYPES] : null;
-  return planConversion(checkpoint, tokenizer, { profile: options.profile, baseType, fallbackConfig });
+  return planConversion(checkpoint, tokenizer, { profile, type, fallbackConfig });
+}
+
+/** @throws ERR_TOKENIZER where a directory has no tokenizer that converts, and its kin */
+export async function checkTokenizer(directory: string): Promise<void> {
+  await readTokenizer(directory);
+}
+
+/** How the unquantised file is made, where it is not just of files that are all there. */
+export interface AssemblyWork {
+  /** Adds the weight files, each as soon as it can be read. */
+  readonly fill: (assembly: Assembly) => Promise<void>;
+  /** Gives an assembly elsewhere than beside the output. Its file stays where anything fails. */
+  readonly begin?: (() => Promise<Assembly>) | undefined;
 }
 
 /**
- * Converts a published checkpoint's directory to one GGUF file: backbone, tokenizer and score head.
- *
- * Memory use stays far below 1 GiB whatever the checkpoint's size. The same input gives the same bytes. The output
- * appears under its name only when it is complete, replacing a file that was there; a quantised type first writes the
- * unquantised file beside it and removes it afterwards.
- *
- * @param directory the checkpoint
- * @param output the .gguf to write
- * @returns what was done, `warnings` included
- * @throws ERR_CHECKPOINT, ERR_CONFIG, ERR_SAFETENSORS, ERR_ZIP, ERR_PICKLE, ERR_TOKENIZER, ERR_TENSOR, ERR_HEAD,
- *   ERR_UNSUPPORTED, ERR_NOT_FOUND, ERR_IO, ERR_QUANTIZE, ERR_ABORTED
+ * Does what a plan says. The output appears under its name only when it is complete, replacing a file that was there; a
+ * quantised type first writes the unquantised file beside it and removes it afterwards.
  */
-export async function convert(directory: string, output: string, options?: ConvertOptions): Promise<ConvertPlan> {
-  const checked = checkOptions<ConvertOptions>(options, CONVERT_CHECKS);
-  checkPath(output, "The output");
-  const plan = await planChecked(directory, checked);
-  const { type } = checked;
-  if (!isQuantizedType(type)) {
-    await writePlan(plan, output, checked);
-    return plan;
-  }
-  const target = resolve(output);
-  const base = join(dirname(target), `.${basename(target)}.${process.pid}.${randomBytes(6).toString("hex")}.base.tmp`);
-  try {
-    await writePlan(plan, base, checked);
-    await quantizeTo(base, target, type, [], checked);
-  } finally {
-    await rm(base, { force: true });
-  }
-  return plan;
-}
-
-/**
- * Quantises a GGUF file that carries a score head; the head stays in float32.
- * @throws ERR_ARGUMENT, ERR_GGUF, ERR_NO_HEAD, ERR_QUANTIZE (e.g. where the input is quantised already), ERR_NOT_FOUND, ERR_IO,
- *   ERR_ABORTED
- */
-export async function quantize(input: string, output: string, options: QuantizeOptions): Promise<void> {
-  const checked = checkOptions<QuantizeOptions>(options, QUANTIZE_CHECKS);
-  if (checked.type === undefined)
-    throw new ScoreheadError("ERR_ARGUMENT", `"type" is missing; it has to be ${QUANTIZE_CHECKS.type(undefined)}.`);
-  checkPath(input, "The file to quantise");
-  checkPath(output, "The output");
-  const file = await readQuantizable(input);
-  await quantizeTo(input, output, checked.type, overrideTensors(file, checked.tensorTypes ?? {}), checked);
-}
-
-/**
- * Opens a file that can be quantised.
- * @throws ERR_GGUF, ERR_NO_HEAD, ERR_NOT_FOUND, ERR_IO; ERR_QUANTIZE where it is quantised already
- */
-export async function readQuantizable(path: string): Promise<GgufFile> {
-  const file = await readGguf(path);
-  headFromMetadata(file.metadata);
-  readBackbone(file);
-  const quantized = file.tensors.find(({ typeName }) => !["F32", "F16", "BF16"].includes(typeName));
-  if (!quantized) return file;
-  throw new ScoreheadError(
-    "ERR_QUANTIZE",
-    `${path} is quantised already (${quantized.name} is ${quantized.typeName}); doing it twice adds up the errors. ` +
-      "Start from the f32, f16 or bf16 file.",
-  );
-}
-
-function writePlan(plan: ConvertPlan, path: string, { onProgress, signal }: ConvertOptions): Promise<void> {
-  return writeGguf(
-    path,
-    plan.metadata,
-    plan.tensors,
-    (index) => tensorBytes(plan.tensors[index] as ConvertPlan["tensors"][0]),
-    {
-      onProgress: (done, total) => onProgress?.({ stage: "write", done, total }),
-      ...(signal && { signal }),
-    },
-  );
-}
-
-function quantizeTo(
-  input: string,
+export function convertPlan(
+  plan: ConvertPlan,
   output: string,
-  type: QuantizedType,
-  overrides: readonly TensorOverride[],
-  { onProgress, signal }: Pick<ConvertOptions, "onProgress" | "signal">,
+  options: JobOptions,
+  { fill, begin }: AssemblyWork = { fill: addAll(plan) },
 ): Promise<void> {
-  const report = (done: number, total: number): void => onProgress?.({ stage: "quantize", done, total });
   return replaceFile(output, async (temporary) => {
-    checkAborted(signal);
-    const job = quantizeFile(input, temporary, type, overrides, report);
-    // llama.cpp's quantiser cannot be stopped: an aborted call stops waiting for it. It may create its file after that.
-    const tidy = () => (signal?.aborted ? rm(temporary, { force: true }).catch(() => {}) : undefined);
-    job.then(tidy, tidy);
-    await unlessAborted(job, signal);
+    const own = temporary.replace(/tmp$/, "base.tmp");
+    try {
+      const assembly = await (begin?.() ?? Assembly.create(plan, own, options));
+      try {
+        await fill(assembly);
+        assembly.requireComplete();
+        await assembly.sync();
+      } finally {
+        await assembly.close();
+      }
+      const { type, tensors } = plan;
+      if (isQuantizedType(type)) await quantizeTo(temporary, { path: assembly.path, tensors }, type, [], options);
+      else await rename(assembly.path, temporary);
+    } finally {
+      await rm(own, { force: true });
+    }
   });
+}
+
+function addAll({ tensors }: ConvertPlan): AssemblyWork["fill"] {
+  return async (assembly) => {
+    for (const file of new Set(tensors.map(({ source }) => source.file))) await assembly.add(file);
+  };
 }
 
 async function requireDirectory(path: unknown): Promise<void> {

@@ -1,6 +1,6 @@
 /** A checkpoint tensor's bytes on their way to the file: read in pieces, reordered where rotary, converted. */
 import { readRange, readTensor } from "../checkpoint/read.ts";
-import type { CheckpointTensor } from "../checkpoint/types.ts";
+import type { CheckpointFiles, CheckpointTensor } from "../checkpoint/types.ts";
 import { convertElements, elements, type FloatDtype } from "./dtype.ts";
 import type { PlannedTensor } from "./plan.ts";
 
@@ -15,8 +15,11 @@ export async function* tensorBytes({ source, type, rotaryHeads }: PlannedTensor)
 }
 
 /** All elements of a small tensor as float32. */
-export async function readFloats(tensor: CheckpointTensor & { readonly dtype: FloatDtype }): Promise<Float32Array> {
-  const bytes = await readRange(tensor, 0, tensor.byteLength);
+export async function readFloats(
+  tensor: CheckpointTensor & { readonly dtype: FloatDtype },
+  files: CheckpointFiles,
+): Promise<Float32Array> {
+  const bytes = await readRange(tensor, 0, tensor.byteLength, files);
   return elements(convertElements(bytes, tensor.dtype, "F32", tensor.name), Float32Array).slice();
 }
 

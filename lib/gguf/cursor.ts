@@ -1,5 +1,5 @@
 /** A forward reader over a GGUF header: buffered positional reads, every length checked before anything is allocated. */
-import type { FileHandle } from "node:fs/promises";
+import type { ByteReader } from "../checkpoint/types.ts";
 import { ggufError, MAX_KEY_BYTES } from "./layout.ts";
 
 /**
@@ -20,7 +20,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 /** Reads little-endian values in file order. Every method throws ERR_GGUF where the file ends inside the value. */
 export class HeaderCursor {
   readonly path: string;
-  readonly #handle: FileHandle;
+  readonly #reader: ByteReader;
   /** The file's size, capped by the header limit. */
   readonly #end: number;
   readonly #fileSize: number;
@@ -30,8 +30,8 @@ export class HeaderCursor {
   /** Next byte within the chunk. */
   #at = 0;
 
-  constructor(handle: FileHandle, path: string, fileSize: number) {
-    this.#handle = handle;
+  constructor(reader: ByteReader, path: string, fileSize: number) {
+    this.#reader = reader;
     this.path = path;
     this.#fileSize = fileSize;
     this.#end = Math.min(fileSize, MAX_HEADER_BYTES);
@@ -125,7 +125,7 @@ export class HeaderCursor {
     const chunk = Buffer.alloc(Math.min(Math.max(length, CHUNK_BYTES), this.#end - base));
     let filled = 0;
     while (filled < length) {
-      const { bytesRead } = await this.#handle.read(chunk, filled, chunk.length - filled, base + filled);
+      const { bytesRead } = await this.#reader.read(chunk, filled, chunk.length - filled, base + filled);
       if (bytesRead === 0) throw ggufError(this.path, `the file became shorter while ${what} was read`);
       filled += bytesRead;
     }

@@ -3,6 +3,7 @@
  * allocates gigabytes on a bad one. Tensor data is not read, only proven to be inside the file.
  */
 import { open } from "node:fs/promises";
+import type { ByteReader } from "../checkpoint/types.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
 import { HeaderCursor } from "./cursor.ts";
 import { DEFAULT_ALIGNMENT, ggufError, MAGIC } from "./layout.ts";
@@ -28,7 +29,7 @@ export async function readGguf(path: string): Promise<GgufFile> {
     const handle = await open(path, "r");
     try {
       const { size } = await handle.stat();
-      return await readHeader(new HeaderCursor(handle, path, size), size);
+      return await readGgufFrom(handle, path, size);
     } finally {
       await handle.close();
     }
@@ -39,8 +40,13 @@ export async function readGguf(path: string): Promise<GgufFile> {
   }
 }
 
-async function readHeader(cursor: HeaderCursor, size: number): Promise<GgufFile> {
-  const { path } = cursor;
+/**
+ * {@link readGguf} of a file that need not lie on a disk.
+ * @param reader gives its bytes
+ * @param path its name for messages
+ */
+export async function readGgufFrom(reader: ByteReader, path: string, size: number): Promise<GgufFile> {
+  const cursor = new HeaderCursor(reader, path, size);
   await readMagic(cursor);
   const version = await readVersion(cursor);
   const tensorCount = await cursor.u64("the number of tensors");

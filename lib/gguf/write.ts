@@ -1,18 +1,10 @@
-/** Writing a GGUF file: the header, then each tensor's data as it streams in, under a temporary name until complete. */
-import { type FileHandle, open } from "node:fs/promises";
-import { ScoreheadError } from "../errors.ts";
-import { replaceFile } from "./atomic.ts";
-import { encodeHeader, type TensorPlan } from "./encode.ts";
-import { DEFAULT_ALIGNMENT, padded } from "./layout.ts";
+/** Writing a whole GGUF file: the header, then each tensor's data as it streams in, under a temporary name until complete. */
+import { replaceFile } from "../replace-file.ts";
+import type { TensorPlan } from "./encode.ts";
 import type { GgufMetadata } from "./types.ts";
+import { GgufWriter, type WriteOptions } from "./writer.ts";
 
 export type { TensorPlan } from "./encode.ts";
-
-export interface WriteOptions {
-  /** Called after each chunk with the bytes written so far and the size that the file will have. */
-  readonly onProgress?: (bytesWritten: number, total: number) => void;
-  readonly signal?: AbortSignal;
-}
 
 /**
  * Writes a GGUF v3 file, or replaces one, atomically: `path` is complete or untouched.
@@ -34,69 +26,12 @@ export async function writeGguf(
   data: (tensorIndex: number) => AsyncIterable<Uint8Array>,
   options: WriteOptions = {},
 ): Promise<void> {
-  const header = encodeHeader(metadata, tensors);
-  const total = header.tensorBytes.reduce((sum, bytes) => sum + padded(bytes, DEFAULT_ALIGNMENT), header.bytes.length);
   await replaceFile(path, async (temporary) => {
-    const handle = await open(temporary, "wx");
+    const writer = await GgufWriter.create(temporary, metadata, tensors, options);
     try {
-      const file = new ProgressFile(handle, path, total, options);
-      await file.append(header.bytes);
-      for (const [index, tensor] of tensors.entries())
-        await appendTensor(file, tensor.name, header.tensorBytes[index] ?? 0, data(index));
+      for (const index of tensors.keys()) await writer.write(index, data(index));
     } finally {
-      await handle.close();
+      await writer.close();
     }
   });
-}
-
-async function appendTensor(
-  file: ProgressFile,
-  name: string,
-  expected: number,
-  data: AsyncIterable<Uint8Array>,
-): Promise<void> {
-  let received = 0;
-  for await (const chunk of data) {
-    received += chunk.byteLength;
-    if (received > expected) throw wrongLength(name, "more than", expected);
-    await file.append(chunk);
-  }
-  if (received < expected) throw wrongLength(name, `${received} instead of`, expected);
-  const padding = padded(expected, DEFAULT_ALIGNMENT) - expected;
-  if (padding > 0) await file.append(new Uint8Array(padding));
-}
-
-function wrongLength(name: string, relation: string, expected: number): ScoreheadError {
-  return new ScoreheadError(
-    "ERR_INTERNAL",
-    `The data of ${name} has ${relation} the ${expected} bytes that its header says. Please report this.`,
-  );
-}
-
-/** Appends to a file, counting; stops when aborted. */
-class ProgressFile {
-  readonly #handle: FileHandle;
-  readonly #path: string;
-  readonly #total: number;
-  readonly #options: WriteOptions;
-  #written = 0;
-
-  constructor(handle: FileHandle, path: string, total: number, options: WriteOptions) {
-    this.#handle = handle;
-    this.#path = path;
-    this.#total = total;
-    this.#options = options;
-  }
-
-  async append(bytes: Uint8Array): Promise<void> {
-    if (this.#options.signal?.aborted)
-      throw new ScoreheadError("ERR_ABORTED", `Writing ${this.#path} was aborted.`, this.#options.signal.reason);
-    // One write may take less than it is given, for instance just before the disk is full.
-    for (let done = 0; done < bytes.byteLength; ) {
-      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.byteLength - done);
-      done += bytesWritten;
-    }
-    this.#written += bytes.byteLength;
-    this.#options.onProgress?.(this.#written, this.#total);
-  }
 }

@@ -1,14 +1,14 @@
 /** What this machine offers and what scorehead would use: libraries, devices, memory, versions. */
-import { stat } from "node:fs/promises";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { basename } from "node:path";
 import { openScorable, type Scorable } from "../attach/scorable.ts";
 import { cacheDirectory } from "../cache-directory.ts";
 import { checkPath } from "../check-options.ts";
-import { planCheckpoint } from "../convert/run.ts";
-import { ioError, isScoreheadError } from "../errors.ts";
-import { readBackbone } from "../gguf/backbone.ts";
+import { planDirectory } from "../convert/run.ts";
+import { isScoreheadError } from "../errors.ts";
+import { type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
+import { headFromMetadata } from "../head/metadata.ts";
 import { addon, manifest } from "../runtime/addon.ts";
 import type { NativeDevice } from "../runtime/contract.ts";
 import { GPU_KINDS, gpuFolders, packageNames } from "../runtime/locate.ts";
@@ -20,6 +20,9 @@ import {
   runtimeAttempts,
   selectDevices,
 } from "../runtime/open.ts";
+import { peekHubModel } from "../source/hub-model.ts";
+import { findSource, type Source } from "../source/resolve.ts";
+import { lentDirectory } from "../source/tokenizer.ts";
 import { plannedContents } from "./inspect.ts";
 import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
 import { attempt, note, type Problem } from "./problems.ts";
@@ -71,12 +74,13 @@ export interface DoctorModel extends Sizing {
  *
  * Whatever does not work is part of the report: a missing runtime does not throw.
  *
- * @param path a .gguf or a checkpoint's directory (then as converted to its own type); default: none
+ * @param source a .gguf, a checkpoint's directory (then as converted to its own type), or `owner/name` on the hub, of
+ *   which no weights are downloaded; default: none
  * @param options what the model would be loaded with
  * @throws ERR_ARGUMENT
  */
-export async function doctor(path?: string, options?: DoctorOptions): Promise<DoctorReport> {
-  if (path !== undefined) checkPath(path, "The model");
+export async function doctor(source?: string, options?: DoctorOptions): Promise<DoctorReport> {
+  if (source !== undefined) checkPath(source, "The model");
   const checked = checkDoctorOptions(options);
   const problems: Problem[] = [];
   const native = attempt(problems, addon);
@@ -85,9 +89,9 @@ export async function doctor(path?: string, options?: DoctorOptions): Promise<Do
   // Without libraries the CPU is what can be told of; without the device that was asked for, nothing is.
   const device = runtime ? selection : CPU;
   const model =
-    path === undefined || device === null
+    source === undefined || device === null
       ? null
-      : await modelUse(path, device, checked).catch((error: unknown) => {
+      : await modelUse(source, device, checked).catch((error: unknown) => {
           if (isScoreheadError(error, "ERR_ARGUMENT")) throw error;
           return note(problems, error);
         });
@@ -146,11 +150,19 @@ async function modelUse(path: string, device: DeviceSelection, options: DoctorOp
   return { path, architecture: backbone.architecture, profile, ...chooseSizes(backbone, maxLength, device, options) };
 }
 
-async function modelOf(path: string, { tokenizer }: DoctorOptions): Promise<Pick<Scorable, "backbone" | "head">> {
-  const found = await stat(path).catch((error: unknown) => {
-    throw ioError("open", path, error);
-  });
-  if (!found.isDirectory()) return openScorable(await readGguf(path), { tokenizer });
-  const plan = await planCheckpoint(path, { tokenizer });
-  return { backbone: readBackbone(plannedContents(path, plan)), head: plan.head };
+async function modelOf(source: string, options: DoctorOptions): Promise<Pick<Scorable, "backbone" | "head">> {
+  const found = await findSource(source);
+  if (found.kind === "file") return openScorable(await readGguf(source), { tokenizer: await lentDirectory(options) });
+  const contents = await contentsOf(source, found, options);
+  return { backbone: readBackbone(contents), head: headFromMetadata(contents.metadata) };
+}
+
+/** What the file will hold that a checkpoint converts to, or holds that is on the hub. */
+async function contentsOf(source: string, found: Source, options: DoctorOptions): Promise<GgufContents> {
+  if (found.kind === "hub") {
+    const peeked = await peekHubModel(found.model, options);
+    return "profile" in peeked ? plannedContents(source, peeked) : peeked;
+  }
+  const tokenizer = await lentDirectory(options);
+  return plannedContents(source, await planDirectory(source, { tokenizer, type: "auto" }));
 }

@@ -1,14 +1,14 @@
 /** What a GGUF file or a checkpoint directory is, and whether it can be scored with or converted. No weights are read. */
-import { stat } from "node:fs/promises";
 import { withoutClassifier } from "../attach/classifier.ts";
 import { readFileHead } from "../attach/scorable.ts";
 import { fileTokenizer, refuseTokenizer } from "../attach/tokenizer.ts";
 import { checkOptions, checkPath, ofType } from "../check-options.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Checkpoint, CheckpointTensor } from "../checkpoint/types.ts";
+import { fileTypeOf } from "../convert/file-type.ts";
 import type { ConvertPlan } from "../convert/plan.ts";
-import { planCheckpoint } from "../convert/run.ts";
-import { ioError } from "../errors.ts";
+import { type PlanInput, planDirectory } from "../convert/run.ts";
+import { plannedBytes } from "../convert/size.ts";
 import { type Backbone, type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
@@ -16,17 +16,17 @@ import { headFromMetadata } from "../head/metadata.ts";
 import { type HeadReport, headReport } from "../head/report.ts";
 import { validateHead } from "../head/spec.ts";
 import { findProfile } from "../prompt/profiles.ts";
-import { QUANTIZED_TYPES } from "../runtime/quantize.ts";
+import { openByName, requireReadable } from "../source/hub-checkpoint.ts";
+import { readHeader } from "../source/hub-gguf.ts";
+import { findSource } from "../source/resolve.ts";
+import { lentDirectory } from "../source/tokenizer.ts";
+import type { HubModel, SourceOptions } from "../source/types.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
 import { attempt, note, type Problem } from "./problems.ts";
 
-export interface InspectOptions {
-  /** For a checkpoint without tokenizer or config of its own: the base model's directory. */
-  readonly tokenizer?: string | undefined;
-  /** For a checkpoint: the profile to convert with. */
-  readonly profile?: string | undefined;
-}
+/** For a checkpoint, what it would be converted with. */
+export type InspectOptions = Pick<SourceOptions, "tokenizer" | "profile" | "offline">;
 
 export interface TokenizerReport extends Omit<TokenizerRules, "addedTokens"> {
   /** Tokens that are looked for in texts before anything else. */
@@ -58,24 +58,41 @@ export interface InspectReport {
 }
 
 /**
- * Describes a GGUF file or a checkpoint directory.
+ * Describes a GGUF file, a checkpoint's directory, or a repository on the hub, of which headers and settings are read.
  *
  * What is wrong with it is part of the report, as far as the rest can still be read.
  *
- * @throws ERR_ARGUMENT, ERR_NOT_FOUND, ERR_IO; ERR_GGUF for a file that is not one
+ * @param source a path, or `owner/name[@revision][:type]`
+ * @throws ERR_ARGUMENT, ERR_NOT_FOUND, ERR_IO; ERR_GGUF for a file that is not one; ERR_UNSUPPORTED for a torch file
+ *   that is not downloaded; from the hub also ERR_HUB_ACCESS, ERR_NETWORK, ERR_OFFLINE, ERR_HUB
  */
-export async function inspect(path: string, options?: InspectOptions): Promise<InspectReport> {
-  checkPath(path, "What to inspect");
-  const checked = checkOptions<InspectOptions>(options, { tokenizer: ofType("string"), profile: ofType("string") });
-  const found = await stat(path).catch((error: unknown) => {
-    throw ioError("inspect", path, error);
+export async function inspect(source: string, options?: InspectOptions): Promise<InspectReport> {
+  checkPath(source, "What to inspect");
+  const checked = checkOptions<InspectOptions>(options, {
+    tokenizer: ofType("string"),
+    profile: ofType("string"),
+    offline: ofType("boolean"),
   });
-  if (found.isDirectory()) return inspectCheckpoint(path, checked);
-  return inspectGguf(path, checked.tokenizer);
+  const found = await findSource(source);
+  if (found.kind === "hub") return inspectByName(source, found.model, checked);
+  if (found.kind === "directory") return inspectDirectory(source, checked);
+  return inspectGguf(source, await readGguf(source), await lentDirectory(checked));
 }
 
-async function inspectGguf(path: string, tokenizer: string | undefined): Promise<InspectReport> {
-  const file = await readGguf(path);
+async function inspectByName(name: string, model: HubModel, options: InspectOptions): Promise<InspectReport> {
+  const opened = await openByName(model, options);
+  if (!("weights" in opened)) return inspectGguf(name, await readHeader(opened, options), await lentDirectory(options));
+  const { snapshot, tokenizer, files } = opened;
+  await requireReadable(opened);
+  return inspectCheckpoint(name, { directory: snapshot.directory, tokenizer, profile: options.profile, files });
+}
+
+async function inspectDirectory(directory: string, options: InspectOptions): Promise<InspectReport> {
+  const tokenizer = await lentDirectory(options);
+  return inspectCheckpoint(directory, { directory, tokenizer, profile: options.profile });
+}
+
+async function inspectGguf(path: string, file: GgufFile, tokenizer: string | undefined): Promise<InspectReport> {
   refuseTokenizer(file, tokenizer);
   const problems: Problem[] = [];
   const facts = await fileFacts(file, tokenizer, problems);
@@ -85,17 +102,23 @@ async function inspectGguf(path: string, tokenizer: string | undefined): Promise
     problems,
     warnings: profileWarnings(facts.head, file),
     layout: null,
-    fileType: fileType(file),
+    fileType: fileTypeOf(file.metadata),
     ...tensorFacts(file.tensors.map(({ dims, byteLength, typeName }) => ({ shape: dims, byteLength, type: typeName }))),
     files: [path],
     ...facts,
   };
 }
 
-async function inspectCheckpoint(path: string, options: InspectOptions): Promise<InspectReport> {
+/** What of a checkpoint is described. */
+interface Inspected extends Omit<PlanInput, "type"> {
+  readonly directory: string;
+}
+
+async function inspectCheckpoint(path: string, { directory, ...input }: Inspected): Promise<InspectReport> {
   const problems: Problem[] = [];
-  const checkpoint = await openCheckpoint(path).catch((error: unknown) => note(problems, error));
-  const plan = checkpoint && (await planCheckpoint(path, options).catch((error: unknown) => note(problems, error)));
+  const checkpoint = await openCheckpoint(directory, input.files).catch((error: unknown) => note(problems, error));
+  const planned = checkpoint && planDirectory(directory, { ...input, type: "auto" });
+  const plan = await planned?.catch((error: unknown) => note(problems, error));
   const stored = checkpoint ? storedTensors(checkpoint) : [];
   return {
     path,
@@ -110,9 +133,12 @@ async function inspectCheckpoint(path: string, options: InspectOptions): Promise
   };
 }
 
-/** The file that a plan will write first, as far as it is known before any weight is read. */
+/** The file that a plan will make, as far as it is known before any weight is read. */
 export function plannedContents(path: string, plan: ConvertPlan): GgufContents {
-  const tensors = plan.tensors.map(({ name, type, dims, byteLength }) => ({ name, typeName: type, dims, byteLength }));
+  const tensors = plan.tensors.map((tensor) => {
+    const { name, type: typeName, dims } = tensor;
+    return { name, typeName, dims, byteLength: plannedBytes(tensor, plan.type) };
+  });
   return { path, metadata: plan.metadata, tensors };
 }
 
@@ -191,18 +217,4 @@ function profileWarnings(head: HeadReport | null, { metadata }: GgufFile): strin
   if (!profile) return [`The profile ${head.profile} is not one that this version knows: ${only}`];
   if (profile.template.kind === "card" || metadata.has("tokenizer.chat_template")) return [];
   return [`The file has no chat template, by which profile ${profile.name} renders conversations: ${only}`];
-}
-
-/** llama_ftype, as `--type` calls it. */
-const FILE_TYPES: ReadonlyMap<number, string> = new Map([
-  [0, "f32"],
-  [1, "f16"],
-  [32, "bf16"],
-  ...Object.entries(QUANTIZED_TYPES).map(([name, number]): [number, string] => [number, name]),
-]);
-
-/** The type of most of a file's matrices, as `--type` calls it; null: the file does not say. */
-export function fileType({ metadata }: GgufFile): string | null {
-  const found = metadata.get("general.file_type");
-  return found?.type === "u32" ? (FILE_TYPES.get(found.value) ?? `llama_ftype ${found.value}`) : null;
 }

@@ -1,11 +1,12 @@
 /** The options of the public API and their checks: nothing of the wrong type gets past this file. */
 import { HEAD_CHECKS } from "../attach/attach.ts";
 import { abortSignal, type Check, checkOptions, integer, ofType, oneOf } from "../check-options.ts";
-import type { ConvertProgress } from "../convert/run.ts";
 import type { ScoreheadError } from "../errors.ts";
 import type { ReadPosition, ScoreType, TruncationSide } from "../head/types.ts";
 import type { ConversationInput, Message } from "../prompt/types.ts";
 import { DEVICE_CHOICES, type DeviceChoice } from "../runtime/open.ts";
+import { SOURCE_CHECKS } from "../source/convert.ts";
+import type { SourceOptions } from "../source/types.ts";
 import type { Weights } from "./rank.ts";
 
 /** One text to score: the exact string, a conversation for the profile's template, or token ids taken as given. */
@@ -26,7 +27,7 @@ export type RankInput =
 /** Receives llama.cpp's log. */
 export type LogListener = (level: "debug" | "info" | "warn" | "error", text: string) => void;
 
-export interface LoadOptions {
+export interface LoadOptions extends SourceOptions {
   /** Default `auto`: CUDA, then Metal, then Vulkan, then the CPU. */
   readonly device?: DeviceChoice | undefined;
   /** Computing threads, 1 to 512; default: as many as the process may use. */
@@ -41,13 +42,6 @@ export interface LoadOptions {
   readonly mainGpu?: number | undefined;
   /** Shares of the model for each of several GPUs, e.g. [3, 1]; default: by their free memory. */
   readonly tensorSplit?: readonly number[] | undefined;
-  /** Profile to use instead of the file's own. */
-  readonly profile?: string | undefined;
-  /**
-   * For a checkpoint directory without tokenizer or config of its own (Starling): the base model's directory. For a
-   * .gguf of another tool: the directory with the checkpoint's tokenizer files.
-   */
-  readonly tokenizer?: string | undefined;
   /** For a .gguf: a head to score with, as a safetensors file or a directory that holds it; the file stays as it is. */
   readonly head?: string | undefined;
   /** Of such a head, or of a file's own classifier: what its scores mean. Default: as the profile or the outputs say. */
@@ -55,16 +49,10 @@ export interface LoadOptions {
   /** Likewise: the outputs' names. */
   readonly labels?: readonly string[] | undefined;
   readonly onLog?: LogListener | undefined;
-  /** Receives warnings, e.g. an assumption made while converting a checkpoint directory. */
-  readonly onWarning?: ((message: string) => void) | undefined;
-  /** Receives how far the conversion of a checkpoint directory is, if there has to be one. */
-  readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
-  /** Stops converting or loading, and leaves neither files nor weights behind. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** What {@link LoadOptions} of the same names would do. */
-export type DoctorOptions = Pick<LoadOptions, "device" | "kv" | "context" | "tokenizer">;
+export type DoctorOptions = Pick<LoadOptions, "device" | "kv" | "context" | "tokenizer" | "offline">;
 
 export interface ScoreOptions {
   /** Also return every token's score. Default false. */
@@ -110,15 +98,11 @@ const LOAD_CHECKS: Readonly<Record<keyof LoadOptions, Check>> = {
   gpuLayers: integer(-1, 10_000),
   mainGpu: integer(0, 255),
   tensorSplit: shares,
-  profile: ofType("string"),
-  tokenizer: ofType("string"),
   head: HEAD_CHECKS.head,
   type: HEAD_CHECKS.type,
   labels: HEAD_CHECKS.labels,
   onLog: ofType("function"),
-  onWarning: ofType("function"),
-  onProgress: ofType("function"),
-  signal: abortSignal,
+  ...SOURCE_CHECKS,
 };
 
 const DOCTOR_CHECKS: Readonly<Record<keyof DoctorOptions, Check>> = {
@@ -126,6 +110,7 @@ const DOCTOR_CHECKS: Readonly<Record<keyof DoctorOptions, Check>> = {
   kv: LOAD_CHECKS.kv,
   context: LOAD_CHECKS.context,
   tokenizer: LOAD_CHECKS.tokenizer,
+  offline: LOAD_CHECKS.offline,
 };
 
 const SCORE_CHECKS: Readonly<Record<keyof ScoreOptions, Check>> = {

@@ -4,18 +4,19 @@ import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { makeCacheDirectory } from "../cache-directory.ts";
 import { abortSignal, type Check, checkOptions, checkPath, integer, ofType, oneOf } from "../check-options.ts";
-import { quantize, readQuantizable } from "../convert/run.ts";
+import { fileTypeOf } from "../convert/file-type.ts";
+import { quantize, readQuantizable } from "../convert/quantize.ts";
 import { overrideTensors, type TensorTypes, tensorTypesCheck } from "../convert/tensor-types.ts";
+import type { ConvertProgress } from "../convert/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import { type Agreement, compareScores } from "../head/agreement.ts";
 import { DEVICE_CHOICES } from "../runtime/open.ts";
 import { QUANTIZED_TYPES, type QuantizedType } from "../runtime/quantize.ts";
-import { fileType } from "./inspect.ts";
 import type { LoadOptions, ScoreInput } from "./options.ts";
 import { REPORT_TEXTS } from "./report-texts.ts";
 import { ScoreModel } from "./score-model.ts";
 
-/** Where the report is. `model` is `source` or the type in work. */
+/** Where the report is: bytes of the tensors that are quantised, or texts. `model` is `source` or the type in work. */
 export interface QuantizeReportProgress {
   readonly model: "source" | QuantizedType;
   readonly stage: "quantize" | "score";
@@ -100,8 +101,8 @@ export async function quantizeReport(input: string, options?: QuantizeReportOpti
       `${process.pid}.${randomBytes(6).toString("hex")}.${type}.gguf`,
     );
     try {
-      const onProgress = (progress: { done: number; total: number }): void =>
-        checked.onProgress?.({ ...progress, model: type, stage: "quantize" });
+      const onProgress = ({ bytes, total }: ConvertProgress): void =>
+        checked.onProgress?.({ model: type, stage: "quantize", done: bytes, total });
       await quantize(input, path, { type, tensorTypes, onProgress, signal });
       const measured = await measure(path, type, job);
       reports.push({ type, ...measured.file, outputs: compareOutputs(source, measured) });
@@ -112,7 +113,7 @@ export async function quantizeReport(input: string, options?: QuantizeReportOpti
   return {
     texts: texts.length,
     labels: source.labels,
-    source: { type: fileType(file) ?? "unknown", ...source.file },
+    source: { type: fileTypeOf(file.metadata) ?? "unknown", ...source.file },
     types: reports,
   };
 }

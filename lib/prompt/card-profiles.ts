@@ -70,6 +70,8 @@ const STARLING: Profile = {
   // The second is the base model's: the repository itself has no config.
   architectures: ["GPTRewardModel", "LlamaForCausalLM"],
   architectureIdentifies: "no",
+  // "Finetuned from model" on the card, whose class takes config and tokenizer from it.
+  base: "meta-llama/Llama-2-7b-chat-hf",
   source: "https://huggingface.co/berkeley-nest/Starling-RM-7B-alpha (class GPTRewardModel and get_reward of its card)",
 };
 

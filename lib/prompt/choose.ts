@@ -41,7 +41,7 @@ const REMEDY = `Name the profile with --profile <name> (option "profile"): ${PRO
  */
 export function chooseProfile(evidence: ProfileEvidence): ProfileChoice {
   if (evidence.profileName !== undefined) return byUser(evidence.profileName, evidence.architecture);
-  const named = byRepository(evidence.repository);
+  const named = profileByName(evidence.repository);
   if (named === null) {
     const identified = byArchitecture(evidence) ?? asClassifier(evidence);
     if (identified !== null) return identified;
@@ -74,7 +74,7 @@ function byUser(name: string, architecture: string | undefined): ProfileChoice {
 }
 
 /** The one profile whose names match; null for none, and for several ("beaver-reward-vs-cost"), which say nothing. */
-function byRepository(repository: string | undefined): Profile | null {
+export function profileByName(repository: string | undefined): Profile | null {
   if (repository === undefined) return null;
   const name = familyName(repository);
   const matches = PROFILES.filter(({ repositories }) => repositories.some((pattern) => pattern.test(name)));

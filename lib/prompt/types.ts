@@ -67,6 +67,8 @@ export interface Profile {
   readonly architectures: readonly string[];
   /** Whether those architectures name the family where no repository name does; `likely`: with a warning. */
   readonly architectureIdentifies: "surely" | "likely" | "no";
+  /** The repository whose tokenizer and config serve checkpoints that have none of their own; default: none does. */
+  readonly base?: string;
   /** Where the facts come from. */
   readonly source: string;
 }

@@ -161,6 +161,8 @@ export interface NativeAddon {
   quantize(options: QuantizeOptions): Promise<void>;
   /** A tensor's elements as float32. */
   dequantize(tensor: QuantizedTensor): Float32Array;
+  /** Takes the exclusive lock on an open file, without waiting; it ends with the file or the process. */
+  lockFile(fd: number): "taken" | "busy" | "unsupported";
   /** Ends what this thread's models compute and frees them. Waits for a running quantisation. */
   shutDown(): void;
 }

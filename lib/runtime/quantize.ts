@@ -22,7 +22,7 @@ export function isQuantizedType(type: unknown): type is QuantizedType {
  * Quantises the matrices of a GGUF file; unknown keys, the score head among them, are kept. Memory use is one slab of
  * a tensor; the input is mapped.
  * @param overrides tensors that get another type than llama.cpp's mix gives them
- * @param onProgress tensors done and in all
+ * @param onTensor told each tensor's name when its turn comes
  * @throws ERR_QUANTIZE, ERR_RUNTIME
  */
 export async function quantizeFile(
@@ -30,12 +30,12 @@ export async function quantizeFile(
   output: string,
   type: QuantizedType,
   overrides: readonly TensorOverride[],
-  onProgress: ((done: number, total: number) => void) | undefined,
+  onTensor: (name: string) => void,
 ): Promise<void> {
   const { addon } = openRuntime();
   const unsubscribe = subscribeLog((_, text) => {
-    const counter = text.match(/^\[ *(\d+)\/ *(\d+)\]/);
-    if (counter) onProgress?.(Number(counter[1]), Number(counter[2]));
+    const turn = text.match(/^\[ *\d+\/ *\d+\] +(\S+)/);
+    if (turn?.[1]) onTensor(turn[1]);
   });
   try {
     await addon.quantize({

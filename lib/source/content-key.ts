@@ -1,17 +1,21 @@
 /** What a checkpoint directory contains, as one hash. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { checkAborted } from "../abort.ts";
 import { cacheDirectory, makeCacheDirectory } from "../cache-directory.ts";
 import { ioError } from "../errors.ts";
-import { replaceFile } from "../gguf/atomic.ts";
+import { withLock } from "../hub/lock.ts";
+import { replaceFile } from "../replace-file.ts";
 
 /** The files that converting may read: of a checkpoint, and of a base model that lends its tokenizer and config. */
 export const CHECKPOINT_FILES = /\.(json|safetensors|bin|pt|pth|model|jinja)$/;
 export const TOKENIZER_FILES = /\.(json|model|jinja)$/;
+
+/** The hashes of files, in the cache directory. */
+const MEMORY = "hashes.json";
 
 /**
  * A hash over the names and contents of a directory's files of the names in `relevant`. Each file's own hash is remembered under its
@@ -40,9 +44,19 @@ export async function contentKey(
     memory.set(identity, hash);
     total.update(`${name}|${hash}\n`);
   }
-  const text = (): string => JSON.stringify(Object.fromEntries(memory));
-  if (changed) await replaceFile(memoryPath(), (temporary) => writeFile(temporary, text()));
+  if (changed) await remember(memory, signal);
   return total.digest("hex");
+}
+
+/** Adds to what other processes have remembered meanwhile. */
+async function remember(hashes: ReadonlyMap<string, string>, signal: AbortSignal | undefined): Promise<void> {
+  await withLock(cacheDirectory("hashes.lock"), { signal }, async (exclusive) => {
+    // What a process has left that ended here.
+    for (const name of exclusive ? await readdir(cacheDirectory()) : [])
+      if (name.startsWith(`.${MEMORY}.`)) await rm(cacheDirectory(name), { force: true });
+    const text = JSON.stringify(Object.fromEntries([...(await readMemory()), ...hashes]));
+    await replaceFile(memoryPath(), (temporary) => writeFile(temporary, text));
+  });
 }
 
 async function hashFile(path: string, signal: AbortSignal | undefined): Promise<string> {
@@ -58,7 +72,7 @@ async function hashFile(path: string, signal: AbortSignal | undefined): Promise<
 }
 
 function memoryPath(): string {
-  return join(cacheDirectory(), "hashes.json");
+  return cacheDirectory(MEMORY);
 }
 
 async function readMemory(): Promise<Map<string, string>> {

@@ -10,7 +10,9 @@ import { ioError } from "../errors.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { CHECKPOINT_FILES, contentKey, TOKENIZER_FILES } from "./content-key.ts";
-import { resolveSource, type SourceOptions } from "./resolve.ts";
+import { resolveSource } from "./resolve.ts";
+import { lentDirectory } from "./tokenizer.ts";
+import type { SourceOptions } from "./types.ts";
 
 /** Goes up when the same file and head give another copy. */
 const COPY_VERSION = 1;
@@ -26,7 +28,7 @@ export async function openSource(
   const path = await resolveSource(source, options);
   const { head, profile, type, labels } = options;
   // A directory's conversion has the tokenizer in it.
-  const tokenizer = path === source ? options.tokenizer : undefined;
+  const tokenizer = path === source ? await lentDirectory(options) : undefined;
   const file = await readGguf(path);
   const wanted = { head, tokenizer, profile, type, labels };
   return opensWithClassifier(file) ? openScorable(file, wanted) : openCopy(file, wanted, options);

@@ -4,6 +4,7 @@
 
 #include "../core/dequantize.h"
 #include "../core/error.h"
+#include "../core/file_lock.h"
 #include "../core/libraries.h"
 #include "arguments.h"
 #include "environment.h"
@@ -270,6 +271,17 @@ Napi::Value dequantize_(const Napi::CallbackInfo& info) {
   return copied<Napi::Float32Array>(info.Env(), guarded(info.Env(), [&] { return dequantize(type, bytes, elements); }));
 }
 
+Napi::Value lock_file_(const Napi::CallbackInfo& info) {
+  switch (lock_file(int_at(info, 0))) {
+    case FileLock::kTaken:
+      return Napi::String::New(info.Env(), "taken");
+    case FileLock::kBusy:
+      return Napi::String::New(info.Env(), "busy");
+    default:
+      return Napi::String::New(info.Env(), "unsupported");
+  }
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));
   exports.Set("openLibraries", Napi::Function::New(env, open_libraries_));
@@ -283,6 +295,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("closeModel", Napi::Function::New(env, close_model_));
   exports.Set("dequantize", Napi::Function::New(env, dequantize_));
   exports.Set("quantize", Napi::Function::New(env, quantize_));
+  exports.Set("lockFile", Napi::Function::New(env, lock_file_));
   exports.Set("shutDown", Napi::Function::New(env, shut_down_));
   return exports;
 }

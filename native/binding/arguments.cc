@@ -100,4 +100,9 @@ std::string string_at(const Napi::CallbackInfo& info, size_t index) {
   return info[index].As<Napi::String>().Utf8Value();
 }
 
+int32_t int_at(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsNumber()) refuse(info.Env(), "Argument " + std::to_string(index + 1), "a number");
+  return info[index].As<Napi::Number>().Int32Value();
+}
+
 }  // namespace scorehead

@@ -25,5 +25,6 @@ std::vector<uint8_t> get_bytes(const Napi::Object& object, const char* name);
 // The argument at `index`, by type.
 Napi::Object object_at(const Napi::CallbackInfo& info, size_t index);
 std::string string_at(const Napi::CallbackInfo& info, size_t index);
+int32_t int_at(const Napi::CallbackInfo& info, size_t index);
 
 }  // namespace scorehead

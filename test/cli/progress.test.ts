@@ -1,6 +1,6 @@
 /** What is shown of a long job, and when. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { conversionProgress, describeAnswering, ProgressLine } from "../../lib/cli/progress.ts";
+import { describeAnswering, ProgressLine, stageProgress } from "../../lib/cli/progress.ts";
 
 const ERASE = "\r\x1b[K";
 const STATS = { tokensAsked: 8000, tokensComputed: 2000, tokensReused: 6000, batches: 4, milliseconds: 900 };
@@ -47,16 +47,16 @@ describe("on a terminal", () => {
 test("elsewhere there is a line every half minute, and none of a short job", () => {
   const screen = new Screen(false);
   const line = new ProgressLine(screen);
-  const progress = conversionProgress(line);
+  const progress = stageProgress(line);
   for (let second = 0; second <= 65; second++) {
-    progress({ stage: "write", done: second * 1e6, total: 65e6 });
+    progress({ stage: "convert", bytes: second * 1e6, total: 65e6 });
     vi.advanceTimersByTime(1000);
   }
   line.say("warning");
   line.end();
   expect(screen.written).toEqual([
-    "writing: 46 %, 30.0 MB of 65.0 MB, 1.00 MB/s\n",
-    "writing: 92 %, 60.0 MB of 65.0 MB, 1.00 MB/s\n",
+    "converting: 46 %, 30.0 MB of 65.0 MB, 1.00 MB/s, 35 s left\n",
+    "converting: 92 %, 60.0 MB of 65.0 MB, 1.00 MB/s, 5 s left\n",
     "warning\n",
   ]);
 });

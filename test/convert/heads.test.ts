@@ -27,7 +27,7 @@ async function plan(name: Name, { config, tensors }: Changes = {}): Promise<Conv
   tensors?.(changed);
   const whole = { ...opened, config: { ...opened.config, ...config }, tensors: changed };
   const tokenizer = await readTokenizer(directory);
-  return planConversion(whole, tokenizer, { profile: "beaver-reward", baseType: null, fallbackConfig: null });
+  return planConversion(whole, tokenizer, { profile: "beaver-reward", type: "auto", fallbackConfig: null });
 }
 
 const without =

@@ -6,7 +6,7 @@ import { readJsonIfPresent } from "../../lib/checkpoint/json.ts";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { readTokenizer } from "../../lib/checkpoint/tokenizer.ts";
 import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../../lib/checkpoint/types.ts";
-import { type ConvertPlan, planConversion } from "../../lib/convert/plan.ts";
+import { type ConvertPlan, type PlanOptions, planConversion } from "../../lib/convert/plan.ts";
 import { tensorBytes } from "../../lib/convert/tensor-data.ts";
 import type { ErrorCode } from "../../lib/index.ts";
 import type { CaseName } from "../fixtures/cases.ts";
@@ -50,7 +50,7 @@ function plan({ config, tensors, tokenizer, profile = "beaver-reward", from = sm
   tensors?.(changed);
   const own = from.checkpoint.config;
   const whole = { ...from.checkpoint, config: own && { ...own, ...config }, tensors: changed };
-  const options = { profile, baseType: null, fallbackConfig: from.fallbackConfig };
+  const options: PlanOptions = { profile, type: "auto", fallbackConfig: from.fallbackConfig };
   return planConversion(whole, { ...from.tokenizer, ...tokenizer }, options);
 }
 
@@ -69,8 +69,8 @@ const EMBEDDING = "model.embed_tokens.weight";
 describe("a plan", () => {
   it("names every tensor as llama.cpp does, matrices in the checkpoint's type, vectors in f32", async () => {
     const from = await opened("beaver-cost");
-    const { tensors, baseType } = await plan({ from });
-    expect(baseType).toBe("BF16");
+    const { tensors, baseType, type } = await plan({ from });
+    expect([baseType, type]).toEqual(["BF16", "bf16"]);
     const found = new Map(tensors.map(({ name, type, dims }) => [name, { type, dims }]));
     expect(found.size).toBe(2 + 3 * 9);
     expect(found.get("token_embd.weight")).toEqual({ type: "BF16", dims: [64, 32_001] });
@@ -267,7 +267,7 @@ describe("is refused:", () => {
 
   it("a checkpoint without config, which names the way to give one", async () => {
     const { checkpoint: starling, tokenizer } = await opened("starling");
-    const options = { profile: "starling", baseType: null, fallbackConfig: null };
+    const options: PlanOptions = { profile: "starling", type: "auto", fallbackConfig: null };
     await refused(planConversion(starling, tokenizer, options), "ERR_CONFIG", "--tokenizer");
   });
 

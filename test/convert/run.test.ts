@@ -6,14 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { readGguf } from "../../lib/gguf/read.ts";
-import {
-  type ConvertProgress,
-  convert,
-  type OutputType,
-  planCheckpoint,
-  quantize,
-  ScoreModel,
-} from "../../lib/index.ts";
+import { convert, type OutputType, type Progress, planCheckpoint, quantize, ScoreModel } from "../../lib/index.ts";
 import { addon } from "../../lib/runtime/addon.ts";
 import { refused } from "../gguf/support.ts";
 import { rewriteGguf } from "../model/rewrite.ts";
@@ -70,18 +63,29 @@ describe("the same input gives the same bytes", () => {
 });
 
 describe("progress", () => {
-  it("goes up to the end, byte by byte, then tensor by tensor", async () => {
+  it("goes up to the end, byte by byte, and then tensor by tensor", async () => {
     const { directory } = await checkpoint(WIDE);
-    const seen: ConvertProgress[] = [];
-    const onProgress = (progress: ConvertProgress): void => {
+    const seen: Progress[] = [];
+    const onProgress = (progress: Progress): void => {
       seen.push(progress);
     };
     await convert(directory, join(folder, "a.gguf"), { type: "q8_0", onProgress });
-    const written = seen.filter(({ stage }) => stage === "write");
-    expect(written.at(-1)?.done).toBe(written.at(-1)?.total);
-    expect(written.map(({ done }) => done)).toEqual(written.map(({ done }) => done).sort((a, b) => a - b));
+    const written = seen.filter(({ stage }) => stage === "convert");
+    expect(written.at(-1)?.bytes).toBe(written.at(-1)?.total);
+    expect(written.map(({ bytes }) => bytes)).toEqual(written.map(({ bytes }) => bytes).sort((a, b) => a - b));
+    const quantized = seen.filter(({ stage }) => stage === "quantize").map(({ bytes }) => bytes);
+    expect(quantized).toEqual([...quantized].sort((a, b) => a - b));
+    expect(quantized[0]).toBe(0);
+    expect(new Set(quantized).size).toBeGreaterThan(10);
+    const { tensors } = await readGguf(await gguf(WIDE, "f16"));
+    expect(seen.at(-1)).toEqual({
+      stage: "quantize",
+      bytes: quantized.at(-1),
+      total: tensors.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    });
+    expect(seen.at(-1)?.bytes).toBe(seen.at(-1)?.total);
     const stages = seen.map(({ stage }) => stage);
-    expect(stages.lastIndexOf("write")).toBeLessThan(stages.indexOf("quantize") >>> 0);
+    expect(stages.lastIndexOf("convert")).toBeLessThan(stages.indexOf("quantize") >>> 0);
   });
 });
 
@@ -137,8 +141,8 @@ describe("an existing file", () => {
   it.each<OutputType>(["bf16", "q8_0"])("is untouched by an abort in the middle (%s)", async (type) => {
     const { directory } = await checkpoint(WIDE);
     const controller = new AbortController();
-    const onProgress = ({ done, total }: ConvertProgress): void => {
-      if (done > total / 4) controller.abort();
+    const onProgress = ({ bytes, total }: Progress): void => {
+      if (bytes > total / 4) controller.abort();
     };
     const { signal } = controller;
     await refused(convert(directory, existing(), { type, onProgress, signal }), "ERR_ABORTED");

@@ -4,11 +4,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ScoreheadError } from "../../lib/errors.ts";
-import { replaceFile } from "../../lib/gguf/atomic.ts";
 import { readGguf } from "../../lib/gguf/read.ts";
 import type { GgufMetadata, GgufValue } from "../../lib/gguf/types.ts";
 import { bool, f32, f32Array, i32Array, str, strArray, u32, u32Array } from "../../lib/gguf/values.ts";
 import { type TensorPlan, writeGguf } from "../../lib/gguf/write.ts";
+import { replaceFile } from "../../lib/replace-file.ts";
 import { refused, temporaryDirectory } from "./support.ts";
 
 const path = temporaryDirectory();

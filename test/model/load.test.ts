@@ -1,7 +1,7 @@
 /** Loading a checkpoint's directory: how far it is, and stopping it. */
 import { existsSync, readdirSync } from "node:fs";
 import { expect, it, vi } from "vitest";
-import { type ConvertProgress, ScoreModel } from "../../lib/index.ts";
+import { type Progress, ScoreModel } from "../../lib/index.ts";
 import { addon } from "../../lib/runtime/addon.ts";
 import { refused } from "../gguf/support.ts";
 import { workspace } from "./support.ts";
@@ -27,11 +27,11 @@ it("a signal stops the conversion and leaves no file", async () => {
 
 it("the first load tells how far the conversion is, the second has nothing to tell", async () => {
   const { directory } = await checkpoint("beaver-cost");
-  const seen: ConvertProgress[] = [];
-  const onProgress = (progress: ConvertProgress) => seen.push(progress);
+  const seen: Progress[] = [];
+  const onProgress = (progress: Progress) => seen.push(progress);
   await (await ScoreModel.load(directory, { ...OPTIONS, onProgress })).close();
   expect(seen.length).toBeGreaterThan(0);
-  expect(seen.at(-1)).toMatchObject({ stage: "write", done: seen[0]?.total });
+  expect(seen.at(-1)).toMatchObject({ stage: "convert", bytes: seen[0]?.total });
   const told = seen.length;
   await (await ScoreModel.load(directory, { ...OPTIONS, onProgress })).close();
   expect(seen).toHaveLength(told);

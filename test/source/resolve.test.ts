@@ -19,9 +19,11 @@ import { refused, temporaryDirectory } from "../gguf/support.ts";
 const path = temporaryDirectory();
 
 const SMALL = "beaver-old-tokenizer";
+/** The files of the cache that a model could be loaded from. */
 const converted = (): string[] => {
   const folder = path("cache", "converted");
-  return existsSync(folder) ? readdirSync(folder).sort() : [];
+  const names = existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: "utf8" }) : [];
+  return names.filter((name) => name.endsWith(".gguf")).sort();
 };
 
 let directory: string;

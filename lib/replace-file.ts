@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { ScoreheadError } from "../errors.ts";
+import { ScoreheadError } from "./errors.ts";
 
 /** What to do about the errors that people meet; the others speak for themselves. */
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -27,7 +27,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 export async function replaceFile(path: string, produce: (temporaryPath: string) => Promise<void>): Promise<void> {
   const target = resolve(path);
   const directory = dirname(target);
-  await requireReplaceable(target, directory);
+  await requireReplaceable(target);
   const temporary = join(directory, `.${basename(target)}.${process.pid}.${randomBytes(6).toString("hex")}.tmp`);
   try {
     await produce(temporary);
@@ -40,8 +40,12 @@ export async function replaceFile(path: string, produce: (temporaryPath: string)
   }
 }
 
-/** Before the work, not after it: the work may be 13 GB. */
-async function requireReplaceable(target: string, directory: string): Promise<void> {
+/**
+ * Checks a place for a file before the work, not after it: the work may be 13 GB.
+ * @throws ERR_NOT_FOUND without the directory, ERR_IO where something else than a file is there
+ */
+export async function requireReplaceable(target: string): Promise<void> {
+  const directory = dirname(target);
   const [parent, existing] = await Promise.all([
     stat(directory).catch(() => undefined),
     stat(target).catch(() => undefined),
@@ -55,7 +59,8 @@ async function requireReplaceable(target: string, directory: string): Promise<vo
     throw new ScoreheadError("ERR_IO", `Cannot write ${target}: it is not a regular file. Name a file.`);
 }
 
-async function syncDirectory(directory: string): Promise<void> {
+/** Makes what was created or renamed in a directory last through a power cut. */
+export async function syncDirectory(directory: string): Promise<void> {
   // Windows has no handle to a directory that could be synced; NTFS journals the rename.
   if (process.platform === "win32") return;
   try {

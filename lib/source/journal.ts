@@ -1,0 +1,84 @@
+/** How far a conversion is that discards weight files: beside its unquantised file, for a later process to go on. */
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { replaceFile } from "../replace-file.ts";
+
+/** Weight files by their paths in the repository. */
+interface Entries {
+  /** Downloaded by this conversion, and so its to discard. */
+  readonly ours: readonly string[];
+  /** Their tensors are in the unquantised file. */
+  readonly done: readonly string[];
+}
+
+export const journalPath = (partial: string): string => `${partial}.json`;
+
+export class Journal {
+  readonly #partial: string | null;
+  readonly #ours: Set<string>;
+  readonly #done: Set<string>;
+
+  private constructor(partial: string | null, { ours, done }: Entries) {
+    this.#partial = partial;
+    this.#ours = new Set(ours);
+    this.#done = new Set(done);
+  }
+
+  /**
+   * That of an earlier process, or an empty one where there is none or it is damaged.
+   * @param partial the unquantised file, or null for a journal that is not kept
+   */
+  static async open(partial: string | null): Promise<Journal> {
+    const text = partial === null ? "{}" : await readFile(journalPath(partial), "utf8").catch(() => "{}");
+    return new Journal(partial, parse(text));
+  }
+
+  get done(): readonly string[] {
+    return [...this.#done];
+  }
+
+  isOurs(path: string): boolean {
+    return this.#ours.has(path);
+  }
+
+  /** Claims files that are going to be downloaded. */
+  async claim(paths: readonly string[]): Promise<void> {
+    for (const path of paths) this.#ours.add(path);
+    await this.#write();
+  }
+
+  /** Notes that a file's tensors are written for good. */
+  async finish(path: string): Promise<void> {
+    this.#done.add(path);
+    await this.#write();
+  }
+
+  /** Forgets what was done, as the unquantised file is gone or of another plan, and removes that. */
+  async restart(): Promise<void> {
+    this.#done.clear();
+    if (this.#partial !== null) await rm(this.#partial, { force: true });
+  }
+
+  /** Removes journal and file. */
+  async remove(): Promise<void> {
+    if (this.#partial === null) return;
+    await rm(this.#partial, { force: true });
+    await rm(journalPath(this.#partial), { force: true });
+  }
+
+  async #write(): Promise<void> {
+    if (this.#partial === null) return;
+    const entries: Entries = { ours: [...this.#ours], done: [...this.#done] };
+    await replaceFile(journalPath(this.#partial), (temporary) => writeFile(temporary, JSON.stringify(entries)));
+  }
+}
+
+function parse(text: string): Entries {
+  try {
+    const { ours = [], done = [] } = JSON.parse(text) as Partial<Entries>;
+    const isList = (value: unknown) => Array.isArray(value) && value.every((item) => typeof item === "string");
+    if (isList(ours) && isList(done)) return { ours, done };
+  } catch {
+    // As if there were none: the files are downloaded again.
+  }
+  return { ours: [], done: [] };
+}

@@ -1,0 +1,146 @@
+/** Looking after the cache of converted models: what is there, removing it, and removing what nothing will use. */
+import { rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { checkOptions, checkPath, ofType } from "../check-options.ts";
+import { ScoreheadError } from "../errors.ts";
+import { parseHubName } from "../hub/name.ts";
+import {
+  CONVERTER_VERSION,
+  type ConvertedEntry,
+  type ConvertedRecord,
+  diskBytes,
+  readEntries,
+  readEntry,
+  removeEntry,
+  withEntry,
+  withIdleEntry,
+} from "./converted.ts";
+
+/** A converted model in the cache. */
+export interface CachedModel {
+  /** What it can be loaded by: `owner/name`, with `@revision` where that is not main; of a directory, its own name. */
+  readonly name: string;
+  /** The hub's commit; null for the conversion of a directory. */
+  readonly commit: string | null;
+  /** The type of its matrices. */
+  readonly type: string;
+  /** Bytes on disk. */
+  readonly bytes: number;
+  /** When it was last loaded, or converted. */
+  readonly lastUsed: Date;
+  readonly path: string;
+}
+
+/** Something that was removed from the cache, or would be. */
+export interface RemovedModel {
+  /** As in {@link CachedModel}; null where the record of it is gone. */
+  readonly name: string | null;
+  readonly type: string | null;
+  /**
+   * `asked`: by name; `old`: another version of scorehead converts to another file; `superseded`: the revision that it
+   * was got by means another commit now; `interrupted`: what an ended process has left.
+   */
+  readonly reason: "asked" | "old" | "superseded" | "interrupted";
+  readonly bytes: number;
+  /** The directory, or where the model stays, the file beside it. */
+  readonly path: string;
+}
+
+export interface PruneOptions {
+  /** Only tell what would be removed. */
+  readonly dryRun?: boolean | undefined;
+}
+
+/** The converted models in the cache, by name. Downloads are not among them: they are in the hub cache. */
+export async function listModels(): Promise<CachedModel[]> {
+  const models: CachedModel[] = [];
+  for (const { record, path, lastUsed, bytes } of await readEntries()) {
+    if (!record || path === null) continue;
+    const commit = isOfHub(record) ? record.content : null;
+    models.push({ name: nameOf(record), commit, type: record.fileType, bytes, lastUsed, path });
+  }
+  return models.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.type < b.type ? -1 : 1));
+}
+
+/**
+ * Removes converted models; one that another process is converting is waited for. Downloads stay in the hub cache.
+ * @param name `owner/name`, which means all of its conversions, or with `@revision`, `:type` or both; a directory's own
+ *   name; or the path of the file
+ * @returns what was removed
+ * @throws ERR_NOT_FOUND where nothing has that name, ERR_IO
+ */
+export async function removeModel(name: string): Promise<RemovedModel[]> {
+  checkPath(name, "A converted model");
+  const matching = (await readEntries()).filter((entry) => isNamed(entry, name));
+  if (matching.length === 0)
+    throw new ScoreheadError(
+      "ERR_NOT_FOUND",
+      `The cache has no converted model ${name}. \`scorehead list\` shows those that it has.`,
+    );
+  const removed: RemovedModel[] = [];
+  for (const entry of matching)
+    await withEntry(entry.directory, {}, async () => {
+      removed.push(removedFrom(await readEntry(entry.directory), "asked"));
+      await removeEntry(entry.directory);
+    });
+  return removed;
+}
+
+/**
+ * Removes what nothing will use: conversions of older versions of scorehead, of commits that their revision does not mean
+ * any more, and what interrupted ones have left. What a running process works on stays.
+ * @returns what was removed, or would be
+ * @throws ERR_ARGUMENT, ERR_IO
+ */
+export async function pruneModels(options?: PruneOptions): Promise<RemovedModel[]> {
+  const { dryRun = false } = checkOptions<PruneOptions>(options, { dryRun: ofType("boolean") });
+  const removed: RemovedModel[] = [];
+  for (const { directory } of await readEntries())
+    await withIdleEntry(directory, async () => {
+      const entry = await readEntry(directory);
+      const reason = reasonToPrune(entry);
+      if (reason) {
+        removed.push(removedFrom(entry, reason));
+        if (!dryRun) await removeEntry(directory);
+        return;
+      }
+      for (const leftover of entry.leftovers) {
+        const path = join(directory, leftover);
+        removed.push({ ...removedFrom(entry, "interrupted"), bytes: await diskBytes(path), path });
+        if (!dryRun) await rm(path, { recursive: true, force: true });
+      }
+    });
+  return removed;
+}
+
+function reasonToPrune({ record, path }: ConvertedEntry): Exclude<RemovedModel["reason"], "asked"> | null {
+  if (record && record.converter < CONVERTER_VERSION) return "old";
+  if (!record || path === null) return "interrupted";
+  return isOfHub(record) && record.revisions.length === 0 ? "superseded" : null;
+}
+
+function removedFrom({ record, bytes, directory }: ConvertedEntry, reason: RemovedModel["reason"]): RemovedModel {
+  return { name: record && nameOf(record), type: record?.fileType ?? null, reason, bytes, path: directory };
+}
+
+/** A directory's own name has no slash. */
+function isOfHub({ name }: ConvertedRecord): boolean {
+  return name.includes("/");
+}
+
+function nameOf(record: ConvertedRecord): string {
+  const { name, revisions, content } = record;
+  if (!isOfHub(record) || revisions.includes("main")) return name;
+  return `${name}@${revisions[0] ?? content}`;
+}
+
+function isNamed({ record, path }: ConvertedEntry, text: string): boolean {
+  if (path !== null && resolve(text) === path) return true;
+  if (!record) return false;
+  const { name, revisions, content, type, fileType } = record;
+  if (!isOfHub(record)) return name === text;
+  const wanted = parseHubName(text);
+  if (wanted?.repository !== name) return false;
+  const isRevision = !text.includes("@") || [...revisions, content].includes(wanted.revision);
+  return isRevision && (wanted.type === null || [type, fileType].includes(wanted.type.toLowerCase()));
+}
