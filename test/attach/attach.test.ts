@@ -211,6 +211,24 @@ describe("what is not known of a head", () => {
   });
 });
 
+it("a sliding window that only the head's config tells limits the texts", async () => {
+  const file = await foreignFile(space, "dpa");
+  const head = await headDirectory(space, "dpa", "windowed");
+  const config = join(head, "config.json");
+  writeFileSync(config, JSON.stringify({ ...JSON.parse(readFileSync(config, "utf8")), sliding_window: 20 }));
+  await attach(file, path("windowed.gguf"), { head });
+  for (const [model, options] of [
+    [path("windowed.gguf"), {}],
+    [file, { head }],
+  ] as const) {
+    await using loaded = await ScoreModel.load(model, { ...EXACT, ...options });
+    const long = { tokenIds: Array.from({ length: 21 }, (_, i) => 300 + i) };
+    await refused(loaded.score(long), "ERR_INPUT_TOO_LONG", "21 tokens", "takes 20");
+    await refused(loaded.score(long, { maxLength: 21 }), "ERR_ARGUMENT", "20");
+    expect((await loaded.score(long, { maxLength: 20 })).lengths[0]).toBe(20);
+  }
+});
+
 describe("texts that a file leaves open", () => {
   it.each([
     ["a <s> in the middle", '"<s>"'],
