@@ -1,11 +1,12 @@
 /** The README's TypeScript examples run as they stand, on fixtures of the names that they use. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { convert } from "../lib/index.ts";
+import { writeFloats } from "./attach/support.ts";
 import { writeFixture } from "./fixtures/checkpoints.ts";
 
 const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
@@ -23,6 +24,8 @@ beforeAll(async () => {
     await writeFixture(fixture, join(folder, name));
   await convert(join(folder, "beaver-7b-v1.0-cost"), join(folder, "beaver-7b-v1.0-cost.q8_0.gguf"), { type: "q8_0" });
   await convert(join(folder, "RewardModel-Mistral-7B-for-DPA-v1"), join(folder, "dpa-7b.q8_0.gguf"), { type: "q8_0" });
+  copyFileSync(join(folder, "dpa-7b.q8_0.gguf"), join(folder, "mistral-7b.q8_0.gguf"));
+  writeFloats(join(folder, "head.safetensors"), { "score.weight": [[1, 64], Array(64).fill(0.1)] });
 });
 
 describe("the README's examples", () => {

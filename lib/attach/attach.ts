@@ -6,6 +6,7 @@ import { ScoreheadError } from "../errors.ts";
 import { readGguf } from "../gguf/read.ts";
 import { tensorData } from "../gguf/read-data.ts";
 import type { GgufTensor, GgufValue } from "../gguf/types.ts";
+import { u32 } from "../gguf/values.ts";
 import { writeGguf } from "../gguf/write.ts";
 import { headToMetadata } from "../head/metadata.ts";
 import { isReadPosition, READ_POSITION_WORDS } from "../head/read-position.ts";
@@ -83,8 +84,9 @@ export async function attach(backbone: string, output: string, options?: AttachO
 }
 
 /** The file's keys in their order, with the tokenizer's changed, and the head's at the end. */
-function attachedMetadata({ file, head, tokenizer }: Scorable): Map<string, GgufValue> {
+function attachedMetadata({ file, backbone, head, tokenizer }: Scorable): Map<string, GgufValue> {
   const metadata = new Map(file.metadata);
+  metadata.set(`${backbone.architecture}.context_length`, u32(backbone.contextLength));
   // The writer aligns as it always does.
   for (const key of ["general.alignment", ...classifierKeys(file)]) metadata.delete(key);
   const isHead = (key: string): boolean => key.startsWith("scorehead.") && !key.startsWith("scorehead.tokenizer.");

@@ -48,8 +48,8 @@ export interface Scorable {
  *   reading a head throws
  */
 export async function openScorable(file: GgufFile, options: HeadOptions): Promise<Scorable> {
-  const backbone = readBackbone(withoutClassifier(file));
   const source = options.head === undefined ? null : await HeadSource.open(options.head);
+  const backbone = withinWindow(readBackbone(withoutClassifier(file)), source?.config ?? {});
   const { head, isAttached, warnings } = source
     ? await readAttached(source, backbone, options)
     : await readFileHead(file, backbone, options);
@@ -115,6 +115,17 @@ function requireSameModel(config: JsonObject, place: string, backbone: Backbone)
     `${place}: config.json says ${odd[0]} ${config[odd[0]]}, and the backbone has ${backbone[odd[1]]}. The head is of ` +
       "another model.",
   );
+}
+
+/** Architectures whose graph in llama.cpp applies a sliding window itself. */
+const WINDOWED: readonly string[] = ["gemma2"];
+
+/** A window that the file does not tell: beyond it, texts would attend to more than in the model that was trained. */
+function withinWindow(backbone: Backbone, config: JsonObject): Backbone {
+  const { sliding_window: window, use_sliding_window: isUsed } = config;
+  if (typeof window !== "number" || !(window >= 1) || isUsed === false) return backbone;
+  if (WINDOWED.includes(backbone.architecture)) return backbone;
+  return { ...backbone, contextLength: Math.min(backbone.contextLength, window) };
 }
 
 /** How an attached head is read: as the user says, else by its profile, else as transformers' classifiers are. */

@@ -2,8 +2,8 @@
  * The layers of a network as GGUF metadata and back.
  *
  * A weight matrix is an array of strings, one a row, each the base64 of its little-endian elements: BF16 where that loses
- * nothing, else F32. llama.cpp prints every number of a numeric array into a string when it opens a file (10 s for the
- * 8192 x 8192 of a 70B model's head, against 0.5 s), and tools that make an object of each run out of memory.
+ * nothing, else F32. llama.cpp prints every number of a numeric array into a string when it opens a file (28 s for the
+ * 8192 x 8192 of a 70B model's head, against 1.7 s), and tools that make an object of each run out of memory.
  */
 import type { GgufMetadata, GgufValue } from "../gguf/types.ts";
 import { array, malformed, required, scalar } from "./keys.ts";

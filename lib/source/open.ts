@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { attach } from "../attach/attach.ts";
 import { opensWithClassifier } from "../attach/classifier.ts";
 import { type HeadOptions, openScorable, type Scorable } from "../attach/scorable.ts";
+import { requireUsableInPlace } from "../attach/tokenizer.ts";
 import { makeCacheDirectory } from "../cache-directory.ts";
 import { ioError } from "../errors.ts";
 import { readGguf } from "../gguf/read.ts";
@@ -31,7 +32,10 @@ export async function openSource(
   const tokenizer = path === source ? await lentDirectory(options) : undefined;
   const file = await readGguf(path);
   const wanted = { head, tokenizer, profile, type, labels };
-  return opensWithClassifier(file) ? openScorable(file, wanted) : openCopy(file, wanted, options);
+  if (!opensWithClassifier(file)) return openCopy(file, wanted, options);
+  const scorable = await openScorable(file, wanted);
+  if (tokenizer !== undefined) requireUsableInPlace(file, scorable.tokenizer.rules);
+  return scorable;
 }
 
 /** llama.cpp refuses the classifier's tensors: a copy without them, its head attached, is made once and kept in the cache. */

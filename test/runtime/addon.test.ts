@@ -6,6 +6,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { addon } from "../../lib/runtime/addon.ts";
 import type { ModelHandle, NativeBatch, NativeLayer, OpenModelOptions } from "../../lib/runtime/contract.ts";
 import { openRuntime } from "../../lib/runtime/open.ts";
+import { Random } from "../fixtures/random.ts";
+import { vectorError } from "../model/numbers.ts";
 import { workspace } from "../model/support.ts";
 
 const { gguf, path } = workspace();
@@ -213,6 +215,84 @@ describe("models are not opened with", () => {
 
   it("a file that is not there", async () => {
     expect(await failure(() => addon().openModel({ ...options, path: path("none.gguf") }))).toBe("ERR_LOAD");
+  });
+});
+
+describe("heads", () => {
+  const WIDE = 4096;
+  const numbers = (count: number, stream: string): Float32Array => new Random(9, stream).normal(count, 0, 0.05);
+  const first = layer(WIDE, HIDDEN, { weight: numbers(WIDE * HIDDEN, "first"), bias: numbers(WIDE, "bias") });
+  const last = layer(3, WIDE, { weight: numbers(3 * WIDE, "last") });
+  const all = batch(16, { outputs: new Uint8Array(16).fill(7) });
+
+  const dot = (weight: Float32Array, row: number, x: ArrayLike<number>): number => {
+    let sum = 0;
+    for (let i = 0; i < x.length; i++) sum += (weight[row * x.length + i] as number) * (x[i] as number);
+    return sum;
+  };
+  const expected = (hidden: Float32Array, activate: (x: number) => number): number[] => {
+    const neurons = Array.from(first.bias, (bias, row) => activate(dot(first.weight, row, hidden) + bias));
+    return [0, 1, 2].map((row) => dot(last.weight, row, neurons));
+  };
+
+  it("of several layers are what float64 makes of the hidden states, with any number of threads", async () => {
+    const mlp = { ...network(first, last) } as OpenModelOptions["head"];
+    const limits = { maxOutputs: 16, head: mlp, gate: { ...mlp, activation: "tanh" as const } };
+    const results = [];
+    for (const threads of [1, 3]) {
+      const opened = await addon().openModel({ ...options, ...limits, threads });
+      results.push(await addon().decode(opened.handle, all));
+      await addon().closeModel(opened.handle);
+    }
+    for (const { scores, gates, hidden, nonFinite } of results) {
+      expect([scores.length, gates.length, hidden.length, nonFinite]).toEqual([48, 48, 16 * HIDDEN, -1]);
+      for (const token of [0, 15]) {
+        const state = hidden.subarray(token * HIDDEN, (token + 1) * HIDDEN);
+        const part = (all: Float32Array): Float32Array => all.subarray(3 * token, 3 * token + 3);
+        expect(
+          vectorError(
+            part(scores),
+            expected(state, (x) => Math.max(x, 0)),
+          ),
+        ).toBeLessThan(1e-5);
+        expect(vectorError(part(gates), expected(state, Math.tanh))).toBeLessThan(1e-5);
+      }
+    }
+    expect(results[1]?.hidden).toEqual(results[0]?.hidden);
+    expect(results[1]?.scores).toEqual(results[0]?.scores);
+  });
+
+  it("say which output has numbers that are none, and give no others", async () => {
+    const weight = numbers(HIDDEN, "huge").map((x) => x * 1e38);
+    const opened = await addon().openModel({
+      ...options,
+      head: network(layer(1, HIDDEN, { weight, bias: Float32Array.of(3e38) })) as OpenModelOptions["head"],
+    });
+    const result = await addon().decode(opened.handle, batch(3, { outputs: Uint8Array.of(1, 0, 3) }));
+    await addon().closeModel(opened.handle);
+    expect(result).toMatchObject({ nonFinite: 0, scores: new Float32Array(0), hidden: new Float32Array(0) });
+  });
+});
+
+describe("a tensor's elements", () => {
+  it("are read by ggml, and refused where the bytes do not fit", async () => {
+    const tensor = { type: 8, bytes: new Uint8Array(34), elements: 32 };
+    tensor.bytes.set([0, 0x3c, 5, 0xff]); // scale 1; 5, -1, 0, …
+    expect([...addon().dequantize(tensor)].slice(0, 3)).toEqual([5, -1, 0]);
+    for (const wrong of [
+      { elements: 33 },
+      { elements: 64 },
+      { type: 999 },
+      { type: -1 },
+      { type: 4 },
+      { bytes: new Uint8Array(0) },
+    ])
+      expect(await failure(() => addon().dequantize({ ...tensor, ...wrong })), JSON.stringify(wrong)).toBe(
+        "ERR_INTERNAL",
+      );
+    expect(await failure(() => addon().dequantize({ type: 24, bytes: new Uint8Array(4), elements: 4 }))).toBe(
+      "ERR_UNSUPPORTED",
+    );
   });
 });
 
