@@ -143,7 +143,7 @@ describe("an attached file", () => {
     const file = await foreignFile(space, "beaver-reward");
     const progress: number[] = [];
     const head = await headFile(space, "beaver-reward");
-    await attach(file, file, { head, onProgress: ({ done, total }) => progress.push(done / total) });
+    await attach(file, file, { head, onProgress: ({ bytes, total }) => progress.push(bytes / total) });
     expect(progress.at(-1)).toBe(1);
     await expectGolden(file, plain("beaver-reward"));
   });
