@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { attach } from "../attach/attach.ts";
 import { opensWithClassifier } from "../attach/classifier.ts";
 import { type HeadOptions, openScorable, type Scorable } from "../attach/scorable.ts";
-import { requireUsableInPlace } from "../attach/tokenizer.ts";
+import { refuseTokenizer, requireUsableInPlace } from "../attach/tokenizer.ts";
 import { makeCacheDirectory } from "../cache-directory.ts";
 import { ioError } from "../errors.ts";
 import { readGguf } from "../gguf/read.ts";
@@ -28,9 +28,11 @@ export async function openSource(
 ): Promise<Scorable> {
   const path = await resolveSource(source, options);
   const { head, profile, type, labels } = options;
-  // A directory's conversion has the tokenizer in it.
-  const tokenizer = path === source ? await lentDirectory(options) : undefined;
   const file = await readGguf(path);
+  // A checkpoint's conversion has the tokenizer in it.
+  const isGiven = path === source;
+  if (isGiven) refuseTokenizer(file, options.tokenizer);
+  const tokenizer = isGiven ? await lentDirectory(options) : undefined;
   const wanted = { head, tokenizer, profile, type, labels };
   if (!opensWithClassifier(file)) return openCopy(file, wanted, options);
   const scorable = await openScorable(file, wanted);
