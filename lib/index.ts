@@ -1,7 +1,8 @@
 /** The public surface of scorehead. */
+
+export { OUTPUT_TYPES } from "./convert/file-type.ts";
 export type { ConvertPlan, PlannedTensor } from "./convert/plan.ts";
 export { type QuantizeOptions, quantize } from "./convert/quantize.ts";
-export { OUTPUT_TYPES } from "./convert/file-type.ts";
 export type { OutputType } from "./convert/types.ts";
 export { ERROR_CODES, type ErrorCode, type Fault, isScoreheadError, ScoreheadError } from "./errors.ts";
 export { scoreMeaning } from "./head/meaning.ts";

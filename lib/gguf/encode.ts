@@ -72,12 +72,15 @@ function requireDistinctNames(tensors: readonly TensorPlan[]): void {
   }
 }
 
-function bytesOf({ name, dims, type }: TensorPlan): number {
+/** Bytes of a tensor's data. ERR_INTERNAL where its dimensions are not those of a tensor, or no whole blocks. */
+export function bytesOf({ name, dims, type }: TensorPlan): number {
   if (dims.length < 1 || dims.length > MAX_DIMS || dims.some((dim) => !Number.isSafeInteger(dim) || dim < 1))
     throw broken(`the tensor ${name} has the dimensions [${dims.join(", ")}]`);
-  const elementBytes = GGML_TYPES.get(GGML_TYPE[type])?.blockBytes;
-  if (elementBytes === undefined) throw broken(`the tensor ${name} has the unknown type ${type}`);
-  return dims.reduce((product, dim) => product * dim, elementBytes);
+  const { blockSize = 1, blockBytes } = GGML_TYPES.get(GGML_TYPE[type]) ?? {};
+  if (blockBytes === undefined) throw broken(`the tensor ${name} has the unknown type ${type}`);
+  if ((dims[0] ?? 0) % blockSize !== 0)
+    throw broken(`the rows of the tensor ${name}, of ${dims[0]} elements, are no whole blocks of ${type}`);
+  return (dims.reduce((product, dim) => product * dim, 1) / blockSize) * blockBytes;
 }
 
 function encodeValue(out: Encoder, key: string, entry: GgufValue): void {

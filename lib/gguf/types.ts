@@ -28,7 +28,7 @@ export type GgufValue = GgufScalar | GgufArray;
 export type GgufMetadata = ReadonlyMap<string, GgufValue>;
 
 /** ggml tensor types that scorehead writes itself, with their numbers in the file. */
-export const GGML_TYPE = { F32: 0, F16: 1, BF16: 30 } as const;
+export const GGML_TYPE = { F32: 0, F16: 1, BF16: 30, Q8_0: 8 } as const;
 export type WritableType = keyof typeof GGML_TYPE;
 
 /** A tensor as the file describes it. */

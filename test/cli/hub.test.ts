@@ -29,7 +29,7 @@ describe("score by name", () => {
     expect(first.code, first.stderr).toBe(0);
     expect(first.stderr).toMatch(
       new RegExp(
-        `^${BEAVER} at ${commit().slice(0, 8)}: 4\\.\\d\\d MB to download, 3\\.0\\d MB result, at most 12\\.\\d MB of disk at once\\n$`,
+        `^${BEAVER} at ${commit().slice(0, 8)}: 4\\.\\d\\d MB to download, 3\\.0\\d MB result, at most 7\\.\\d\\d MB of disk at once\\n$`,
       ),
     );
     const [line] = jsonLines(first.stdout) as [{ endScores: number[]; type: string }];
@@ -99,7 +99,7 @@ test("convert and inspect take a name, and --dry-run writes nothing", async () =
   expect(dry.code, dry.stderr).toBe(0);
   expect(dry.stderr).toContain("MB to download");
   expect(dry.stdout).toMatch(/^type +q8_0$/m);
-  expect(dry.stdout).toMatch(/^size +4\.38 MB of tensors in BF16, then quantised to q8_0$/m);
+  expect(dry.stdout).toMatch(/^size +2\.33 MB of tensors in Q8_0$/m);
   const inspected = await runCli(["inspect", BEAVER]);
   expect(inspected).toMatchObject({ code: 0, stdout: expect.stringMatching(/^kind +checkpoint$/m) });
   expect(weights()).toEqual([]);
