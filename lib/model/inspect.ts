@@ -1,5 +1,5 @@
 /** What a GGUF file or a checkpoint directory is, and whether it can be scored with or converted. No weights are read. */
-import { checkOptions, checkPath, ofType } from "../check-options.ts";
+import { abortSignal, checkOptions, checkPath, ofType } from "../check-options.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Checkpoint, CheckpointTensor } from "../checkpoint/types.ts";
 import { fileTypeOf } from "../convert/file-type.ts";
@@ -23,7 +23,7 @@ import type { TokenizerRules } from "../tokens/types.ts";
 import { attempt, note, type Problem } from "./problems.ts";
 
 /** For a checkpoint, what it would be converted with. */
-export type InspectOptions = Pick<SourceOptions, "tokenizer" | "profile" | "offline">;
+export type InspectOptions = Pick<SourceOptions, "tokenizer" | "profile" | "offline" | "onWarning" | "signal">;
 
 /** The head's facts: everything but its numbers. */
 export interface HeadReport extends Omit<HeadSpec, "weight" | "bias" | "normalizer"> {
@@ -76,6 +76,8 @@ export async function inspect(source: string, options?: InspectOptions): Promise
     tokenizer: ofType("string"),
     profile: ofType("string"),
     offline: ofType("boolean"),
+    onWarning: ofType("function"),
+    signal: abortSignal,
   });
   const found = await findSource(source);
   if (found.kind === "hub") return inspectByName(source, found.model, checked);

@@ -3,6 +3,8 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, it, vi } from "vitest";
+import { pull } from "../../lib/hub/pull.ts";
+import { openSnapshot } from "../../lib/hub/snapshot.ts";
 import { convert, type DownloadPlan, listModels } from "../../lib/index.ts";
 import { peakDiscarded, peakKept } from "../../lib/source/download-plan.ts";
 import { resolveSource } from "../../lib/source/resolve.ts";
@@ -27,8 +29,8 @@ const FIRST = "model-00001-of-00007.safetensors";
 const SECOND = "model-00002-of-00007.safetensors";
 
 const folder = (repository: string): string => join(world.cache, `models--${repository.replace("/", "--")}`);
-const snapshot = (repository: string): string =>
-  join(folder(repository), "snapshots", world.hub.repository(repository).refs.get("main") ?? "");
+const commitOf = (repository: string): string => world.hub.repository(repository).refs.get("main") ?? "";
+const snapshot = (repository: string): string => join(folder(repository), "snapshots", commitOf(repository));
 const weights = (repository: string): string[] =>
   readdirSync(snapshot(repository))
     .filter((name) => /\.(safetensors|pt)$/.test(name))
@@ -173,6 +175,24 @@ describe("downloads that are not kept", () => {
     expect(left).toContain(SECOND);
     expect(left).not.toContain("model-00003-of-00007.safetensors");
     expect(left).toHaveLength(6);
+  });
+
+  it("and what another process downloads meanwhile stays as well", async () => {
+    const revision = { repository: BEAVER, revision: "main", commit: commitOf(BEAVER), online: true };
+    let release = (): void => {};
+    const waiting = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    // The other one's request is the first for its bytes.
+    world.hub.fault = ({ kind, path, count }) =>
+      kind === "bytes" && path === SECOND && count === 1 ? { after: waiting } : null;
+    const other = pull(await openSnapshot(revision));
+    const onWarning = (message: string): void => {
+      if (message.includes(SECOND)) release();
+    };
+    await vi.waitFor(() => expect(world.hub.seen("bytes", SECOND)).toHaveLength(1));
+    await Promise.all([other, resolveSource(`${BEAVER}:f16`, { ...discard, onWarning })]);
+    expect(weights(BEAVER)).toContain(SECOND);
   });
 
   it("leave two files on disk at a time", async () => {
