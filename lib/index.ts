@@ -1,10 +1,12 @@
 /** The public surface of scorehead. */
+
 export { type AttachOptions, type AttachResult, attach } from "./attach/attach.ts";
 export type { HeadOptions } from "./attach/scorable.ts";
 export { OUTPUT_TYPES } from "./convert/file-type.ts";
 export type { ConvertPlan, PlannedTensor } from "./convert/plan.ts";
 export { type QuantizeOptions, quantize } from "./convert/quantize.ts";
 export { TENSOR_TYPES, type TensorType, type TensorTypes } from "./convert/tensor-types.ts";
+
 export type { OutputType } from "./convert/types.ts";
 export { ERROR_CODES, type ErrorCode, type Fault, isScoreheadError, ScoreheadError } from "./errors.ts";
 export type { Agreement } from "./head/agreement.ts";

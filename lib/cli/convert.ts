@@ -55,6 +55,7 @@ async function run(source: string, options: ConvertCommandOptions): Promise<void
   const conversion = {
     ...given({ tokenizer, profile, type }),
     ...hubOptions(options),
+    onWarning: (message: string) => line.say(`warning: ${message}`),
     onPlan: (plan: DownloadPlan) => line.say(planSentence(plan)),
   };
   if (options.dryRun) {

@@ -34,7 +34,10 @@ async function run(model: string | undefined, options: DoctorCommandOptions): Pr
   const { json, device, kv, context, tokenizer, offline } = options;
   if (model === undefined && (kv ?? context ?? tokenizer ?? offline) !== undefined)
     throw new UsageError("--kv, --context, --tokenizer and --offline are about a model: name one.");
-  const report = await doctor(model, given({ device, kv, context, tokenizer, offline }));
+  const report = await doctor(model, {
+    ...given({ device, kv, context, tokenizer, offline }),
+    onWarning: (message) => say(`warning: ${message}`),
+  });
   await writeLines(json ? [JSON.stringify(report)] : reportLines(report, device));
   for (const { code, message } of report.problems) say(`error: ${message} (${code})`);
   if (report.problems.length > 0) process.exitCode = EXIT.failed;

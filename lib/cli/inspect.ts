@@ -29,7 +29,10 @@ interface InspectCommandOptions {
 }
 
 async function run(path: string, { json, tokenizer, offline }: InspectCommandOptions): Promise<void> {
-  const report = await inspect(path, given({ tokenizer, offline }));
+  const report = await inspect(path, {
+    ...given({ tokenizer, offline }),
+    onWarning: (message) => say(`warning: ${message}`),
+  });
   await writeLines(json ? [JSON.stringify(report)] : reportLines(report));
   for (const warning of report.warnings) say(`warning: ${warning}`);
   if (report.problems.length === 0) return;

@@ -2,53 +2,14 @@
 import type { CheckpointDtype } from "../checkpoint/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import type { WritableType } from "../gguf/types.ts";
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "./half.ts";
+import { quantizeQ8 } from "./q8.ts";
 
 /** The checkpoint types that weights come in. */
 export type FloatDtype = Extract<CheckpointDtype, "F64" | "F32" | "F16" | "BF16">;
 
 export function isFloat(dtype: CheckpointDtype): dtype is FloatDtype {
   return dtype === "F64" || dtype === "F32" || dtype === "F16" || dtype === "BF16";
-}
-
-const bits = new Uint32Array(1);
-const float = new Float32Array(bits.buffer);
-
-/** The float32 with the bits of a bfloat16. */
-export function bf16ToF32(half: number): number {
-  bits[0] = half << 16;
-  return float[0] as number;
-}
-
-export function f16ToF32(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-export function f32ToBf16(value: number): number {
-  float[0] = value;
-  const raw = bits[0] as number;
-  // A NaN stays one: rounding could carry its payload into infinity.
-  if ((raw & 0x7fffffff) > 0x7f800000) return (raw >>> 16) | 0x40;
-  return ((raw + 0x7fff + ((raw >>> 16) & 1)) >>> 16) & 0xffff;
-}
-
-export function f32ToF16(value: number): number {
-  float[0] = value;
-  const raw = bits[0] as number;
-  const sign = (raw >>> 16) & 0x8000;
-  const magnitude = raw & 0x7fffffff;
-  if (magnitude > 0x7f800000) return sign | 0x7e00;
-  if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65520 and above round to infinity
-  // Below the smallest normal number the step is 2^-24, which is what adding 0.5 leaves in the fraction.
-  if (magnitude < 0x38800000) {
-    float[0] = Math.abs(value) + 0.5;
-    return sign | ((bits[0] as number) - 0x3f000000);
-  }
-  return sign | ((magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x38000000) >>> 13);
 }
 
 type Convert = (input: Uint8Array) => Uint8Array;
@@ -86,7 +47,7 @@ const floats = (length: number): Float32Array => new Float32Array(length);
 const same = (value: number): number => value;
 const copy: Convert = (input) => input;
 
-const MAKERS: Readonly<Record<`${FloatDtype}>${WritableType}`, () => Convert>> = {
+const MAKERS: Readonly<Record<`${FloatDtype}>${Exclude<WritableType, "Q8_0">}`, () => Convert>> = {
   "F32>F32": () => copy,
   "F16>F16": () => copy,
   "BF16>BF16": () => copy,
@@ -104,12 +65,13 @@ const MAKERS: Readonly<Record<`${FloatDtype}>${WritableType}`, () => Convert>> =
 const converters = new Map<string, Convert>();
 
 /**
- * Converts the bytes of whole elements.
+ * Converts the bytes of whole elements, for Q8_0 of whole blocks.
  * @param name of the tensor, for the error
  * @returns the converted bytes; the input itself where the types are the same
- * @throws ERR_TENSOR where a finite number becomes infinite in F16
+ * @throws ERR_TENSOR where a number is beyond F16, or beyond Q8_0
  */
 export function convertElements(input: Uint8Array, from: FloatDtype, to: WritableType, name: string): Uint8Array {
+  if (to === "Q8_0") return quantizeQ8(elements(convertElements(input, from, "F32", name), Float32Array), name);
   const pair = `${from}>${to}` as const;
   let convert = converters.get(pair);
   if (!convert) {

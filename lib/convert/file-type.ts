@@ -3,18 +3,30 @@ import type { GgufMetadata, WritableType } from "../gguf/types.ts";
 import { QUANTIZED_TYPES, type QuantizedType } from "../runtime/quantize.ts";
 import type { OutputType } from "./types.ts";
 
-/** What `--type` calls the types that are written as they are. */
-export const BASE_TYPES = { f32: "F32", f16: "F16", bf16: "BF16" } as const satisfies Record<string, WritableType>;
-export const UNQUANTIZED = { F32: "f32", F16: "f16", BF16: "bf16" } as const satisfies Record<WritableType, string>;
+/** The types that are written straight from the checkpoint's, by what `--type` calls them. */
+export const WRITTEN_TYPES = { f32: "F32", f16: "F16", bf16: "BF16", q8_0: "Q8_0" } as const satisfies Record<
+  string,
+  WritableType
+>;
+
+/** The types that llama.cpp's quantiser makes of an unquantised file. */
+export type QuantizerType = Exclude<QuantizedType, keyof typeof WRITTEN_TYPES>;
+
+/** Whether the quantiser has to make the type of an unquantised file. */
+export function needsQuantizer(type: Exclude<OutputType, "auto">): type is QuantizerType {
+  return !Object.hasOwn(WRITTEN_TYPES, type);
+}
 
 export const OUTPUT_TYPES: readonly OutputType[] = [
   "auto",
-  ...(Object.keys(BASE_TYPES) as (keyof typeof BASE_TYPES)[]),
+  "f32",
+  "f16",
+  "bf16",
   ...(Object.keys(QUANTIZED_TYPES) as QuantizedType[]),
 ];
 
-/** llama_ftype of the unquantised types. */
-export const FILE_TYPE: Readonly<Record<WritableType, number>> = { F32: 0, F16: 1, BF16: 32 };
+/** llama_ftype of the types that are written. */
+export const FILE_TYPE: Readonly<Record<WritableType, number>> = { F32: 0, F16: 1, BF16: 32, Q8_0: 7 };
 
 const NAMES: ReadonlyMap<number, string> = new Map([
   ...Object.entries(FILE_TYPE).map(([name, number]): [number, string] => [number, name.toLowerCase()]),

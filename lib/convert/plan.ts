@@ -1,15 +1,17 @@
 /** What converting a checkpoint will do: every tensor accounted for, every key decided, nothing read but the head. */
 import { realpath } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-import {
-  type Checkpoint,
-  type CheckpointFiles,
-  type CheckpointTensor,
-  type CheckpointTokenizer,
-  DTYPE_BYTES,
-  type JsonObject,
+
+import type {
+  Checkpoint,
+  CheckpointFiles,
+  CheckpointTensor,
+  CheckpointTokenizer,
+  JsonObject,
 } from "../checkpoint/types.ts";
+
 import { ScoreheadError } from "../errors.ts";
+import { bytesOf } from "../gguf/encode.ts";
 import type { GgufValue, WritableType } from "../gguf/types.ts";
 import { u32 } from "../gguf/values.ts";
 import { headToMetadata } from "../head/metadata.ts";
@@ -18,13 +20,14 @@ import type { HeadSpec } from "../head/types.ts";
 import { chooseProfile } from "../prompt/choose.ts";
 import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
-import { isQuantizedType } from "../runtime/quantize.ts";
 import { readConfig } from "./config.ts";
+
 import type { FloatDtype } from "./dtype.ts";
-import { BASE_TYPES, FILE_TYPE, UNQUANTIZED } from "./file-type.ts";
+import { FILE_TYPE, needsQuantizer, WRITTEN_TYPES } from "./file-type.ts";
 import { readHead } from "./head.ts";
 import { LAYOUTS, type Layout, type TensorRule } from "./layouts.ts";
 import { readingOf } from "./meaning.ts";
+import { byLayer, Q8_BLOCK, QUANTIZATION_VERSION } from "./q8.ts";
 import { missing, requireFloat, requireShape } from "./requirements.ts";
 import type { OutputType } from "./types.ts";
 import { vocabularyKeys } from "./vocabulary.ts";
@@ -64,6 +67,9 @@ export interface PlanOptions {
   readonly fallbackConfig: JsonObject | null;
 }
 
+/** What `auto` means for each type that weights come in. */
+const OWN_TYPES = { F32: "f32", F16: "f16", BF16: "bf16" } as const;
+
 /**
  * Plans a conversion.
  * @throws ERR_UNSUPPORTED, ERR_CONFIG, ERR_TENSOR, ERR_HEAD, ERR_TOKENIZER, each naming what stands in the way
@@ -99,18 +105,22 @@ export async function planConversion(
       `${embedding.name} has ${backbone.sizes.vocabulary} rows, and config.json says vocab_size ${config.vocab_size}.`,
     );
   const own = ownType(embedding);
-  const type = options.type === "auto" ? UNQUANTIZED[own] : options.type;
-  const baseType = isQuantizedType(type) ? own : BASE_TYPES[type];
+  const type = options.type === "auto" ? OWN_TYPES[own] : options.type;
+  const baseType = needsQuantizer(type) ? own : WRITTEN_TYPES[type];
   const tensors = layout.backbone.tensors.flatMap((rule) => planTensors(rule, finder, backbone.sizes, baseType));
   const reading = readingOf(profile, config, backbone.maxLength, origin);
   const head = await readHead(layout.heads, layout.normalizer, finder, config, reading);
   validateHead(head, { hiddenSize: backbone.sizes.hiddenSize, vocabularySize: backbone.sizes.vocabulary });
   const ignored = finder.rest(layout.ignored);
+  const fileType: [string, GgufValue] = ["general.file_type", u32(FILE_TYPE[baseType])];
+  const isQuantized = baseType === "Q8_0";
+  if (isQuantized) tensors.sort(byLayer);
   const metadata = new Map<string, GgufValue>([
     ...backbone.keys,
-    ["general.file_type", u32(FILE_TYPE[baseType])],
+    ...(isQuantized ? [] : [fileType]),
     ...vocabularyKeys(tokenizer, backbone.sizes.vocabulary, padToken(config, backbone.sizes.vocabulary)),
     ...headToMetadata(head),
+    ...(isQuantized ? [["general.quantization_version", u32(QUANTIZATION_VERSION)] as const, fileType] : []),
   ]);
   return {
     ...{ layout: architecture, profile, head, baseType, type, metadata, tensors, ignored },
@@ -252,13 +262,14 @@ function planTensors(
     if (!source) throw missing(from, finder.place);
     const shape = rule.shape(sizes);
     requireShape(source, shape);
-    // llama.cpp wants vectors in F32: they are small, and norms and biases are computed so.
-    const type = shape.length === 1 ? "F32" : baseType;
+    // llama.cpp wants vectors in F32: they are small, and norms and biases are computed so. Rows that are no whole
+    // blocks stay F16, as llama.cpp's quantiser leaves them.
+    const isWhole = baseType !== "Q8_0" || (shape.at(-1) ?? 0) % Q8_BLOCK === 0;
+    const type = shape.length === 1 ? "F32" : isWhole ? baseType : "F16";
+    const tensor = { name: rule.to.replace("{i}", layer), dims: [...shape].reverse(), type };
     planned.push({
-      name: rule.to.replace("{i}", layer),
-      dims: [...shape].reverse(),
-      type,
-      byteLength: shape.reduce((product, n) => product * n, DTYPE_BYTES[type]),
+      ...tensor,
+      byteLength: bytesOf(tensor),
       source: requireFloat(source),
       rotaryHeads: rule.rotary ? sizes[rule.rotary] : null,
     });
@@ -266,7 +277,7 @@ function planTensors(
   return planned;
 }
 
-function ownType(embedding: CheckpointTensor): WritableType {
+function ownType(embedding: CheckpointTensor): keyof typeof OWN_TYPES {
   const { dtype } = requireFloat(embedding);
   return dtype === "F64" ? "F32" : dtype;
 }

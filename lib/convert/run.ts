@@ -8,8 +8,8 @@ import { readTokenizer } from "../checkpoint/tokenizer.ts";
 import type { CheckpointFiles } from "../checkpoint/types.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
 import { replaceFile } from "../replace-file.ts";
-import { isQuantizedType } from "../runtime/quantize.ts";
 import { Assembly } from "./assembly.ts";
+import { needsQuantizer } from "./file-type.ts";
 import { type ConvertPlan, planConversion } from "./plan.ts";
 import { quantizeTo } from "./quantize.ts";
 import type { JobOptions, OutputType } from "./types.ts";
@@ -55,7 +55,7 @@ export interface AssemblyWork {
 
 /**
  * Does what a plan says. The output appears under its name only when it is complete, replacing a file that was there; a
- * quantised type first writes the unquantised file beside it and removes it afterwards.
+ * type that takes llama.cpp's quantiser first writes an unquantised file beside it and removes it afterwards.
  */
 export function convertPlan(
   plan: ConvertPlan,
@@ -75,7 +75,7 @@ export function convertPlan(
         await assembly.close();
       }
       const { type, tensors } = plan;
-      if (isQuantizedType(type)) await quantizeTo(temporary, { path: assembly.path, tensors }, type, [], options);
+      if (needsQuantizer(type)) await quantizeTo(temporary, { path: assembly.path, tensors }, type, [], options);
       else await rename(assembly.path, temporary);
     } finally {
       await rm(own, { force: true });

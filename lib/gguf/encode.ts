@@ -66,7 +66,8 @@ function requireDistinctNames(tensors: readonly TensorPlan[]): void {
   }
 }
 
-function bytesOf({ name, dims, type }: TensorPlan): number {
+/** Bytes of a tensor's data. ERR_INTERNAL where its dimensions are not those of a tensor, or no whole blocks. */
+export function bytesOf({ name, dims, type }: TensorPlan): number {
   if (dims.length < 1 || dims.length > MAX_DIMS || dims.some((dim) => !Number.isSafeInteger(dim) || dim < 1))
     throw broken(`the tensor ${name} has the dimensions [${dims.join(", ")}]`);
   const { blockSize, blockBytes } = GGML_TYPES.get(typeOf({ name, type })) as GgmlType;

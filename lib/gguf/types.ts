@@ -28,7 +28,7 @@ export type GgufValue = GgufScalar | GgufArray;
 export type GgufMetadata = ReadonlyMap<string, GgufValue>;
 
 /** ggml tensor types that scorehead writes itself; others it only copies. */
-export type WritableType = "F32" | "F16" | "BF16";
+export type WritableType = "F32" | "F16" | "BF16" | "Q8_0";
 
 /** A tensor as the file describes it. */
 export interface GgufTensor {

@@ -24,25 +24,41 @@ interface Download {
 /** What arrived is whole and wrong. */
 class Mismatch extends Error {}
 
+/** A file that is in the cache. */
+export interface CachedFile {
+  readonly path: string;
+  /** Whether it was downloaded now, and by this process. */
+  readonly isNew: boolean;
+}
+
 /**
- * The file's path in the cache, downloaded where the cache lacks it.
+ * A file of the cache, downloaded where the cache lacks it.
  * @throws ERR_CHECKSUM, ERR_NETWORK, ERR_HUB_ACCESS, ERR_NOT_FOUND, ERR_HUB, ERR_DISK_SPACE, ERR_IO, ERR_ABORTED
  */
-export async function getFile(hub: Hub, snapshot: SnapshotPlace, file: HubFile, count: CountBytes): Promise<string> {
+export async function getFile(
+  hub: Hub,
+  snapshot: SnapshotPlace,
+  file: HubFile,
+  count: CountBytes,
+): Promise<CachedFile> {
   const { repository, commit, directory } = snapshot;
   const { path, size, etag } = file;
   const target = filePath(directory, file);
-  if (await isCached(target, size)) return target;
+  if (await isCached(target, size)) return { path: target, isNew: false };
   const onWait = (): void => hub.onWarning?.(`Another process is downloading ${path} of ${repository}: waiting for it`);
-  await withLock(lockPath(repository, etag), { signal: hub.signal, onWait }, async (exclusive) => {
-    if (await isCached(target, size)) return count(size);
+  const isNew = await withLock(lockPath(repository, etag), { signal: hub.signal, onWait }, async (exclusive) => {
+    if (await isCached(target, size)) {
+      count(size);
+      return false;
+    }
     const blob = blobPath(repository, etag);
     const fresh = !(await isCached(blob, size));
     if (fresh) await downloadBlob(hub, { repository, commit, path, size, etag }, blob, exclusive, count);
     else count(size);
     await placeInSnapshot(blob, target, fresh);
+    return fresh;
   });
-  return target;
+  return { path: target, isNew };
 }
 
 async function downloadBlob(

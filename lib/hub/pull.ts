@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { ioError } from "../errors.ts";
 import { rememberRevision } from "./cache.ts";
 import { requireSpace } from "./disk-space.ts";
-import { type CountBytes, getFile } from "./download.ts";
+import { type CachedFile, type CountBytes, getFile } from "./download.ts";
 import { hubCache } from "./environment.ts";
 import { openHub } from "./http.ts";
 import { missingFiles, requireOnline } from "./snapshot.ts";
@@ -20,7 +20,7 @@ export interface PullOptions extends HubOptions {
    * Called once a file, when it is there, in the order in which they get ready. What it returns is waited for before the
    * same worker gets another file, so that no more than `parallel` files lie there unused.
    */
-  readonly onFile?: ((file: HubFile, path: string) => void | Promise<void>) | undefined;
+  readonly onFile?: ((file: HubFile, cached: CachedFile) => void | Promise<void>) | undefined;
 }
 
 /**
@@ -47,8 +47,8 @@ export async function pull(snapshot: Snapshot, options: PullOptions = {}): Promi
   const hub = await openHub(options);
   const stoppable: Hub = { ...hub, signal: hub.signal ? AbortSignal.any([hub.signal, stop.signal]) : stop.signal };
   const get = async (file: HubFile): Promise<void> => {
-    const path = await getFile(stoppable, snapshot, file, count);
-    await onFile?.(file, path);
+    const cached = await getFile(stoppable, snapshot, file, count);
+    await onFile?.(file, cached);
   };
   for (const weights of [false, true]) {
     const files = snapshot.files.filter((file) => file.weights === weights);

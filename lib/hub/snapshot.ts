@@ -68,7 +68,7 @@ async function indexPath(place: SnapshotPlace & Revision, file: HubFile, options
   const missing = await missingFiles({ ...place, files: [file] });
   if (missing.length === 0) return filePath(place.directory, file);
   requireOnline(place, options, missing);
-  return getFile(await openHub(options), place, file, () => {});
+  return (await getFile(await openHub(options), place, file, () => {})).path;
 }
 
 /** The listing of a commit, which never changes: kept from an earlier time, asked for, or else what the cache has. */

@@ -2,6 +2,7 @@
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { basename } from "node:path";
 import { openScorable, type Scorable } from "../attach/scorable.ts";
+import { refuseTokenizer } from "../attach/tokenizer.ts";
 import { cacheDirectory } from "../cache-directory.ts";
 import { checkPath } from "../check-options.ts";
 import { planDirectory } from "../convert/run.ts";
@@ -152,7 +153,11 @@ async function modelUse(path: string, device: DeviceSelection, options: DoctorOp
 
 async function modelOf(source: string, options: DoctorOptions): Promise<Pick<Scorable, "backbone" | "head">> {
   const found = await findSource(source);
-  if (found.kind === "file") return openScorable(await readGguf(source), { tokenizer: await lentDirectory(options) });
+  if (found.kind === "file") {
+    const file = await readGguf(source);
+    refuseTokenizer(file, options.tokenizer);
+    return openScorable(file, { tokenizer: await lentDirectory(options) });
+  }
   const contents = await contentsOf(source, found, options);
   return { backbone: readBackbone(contents), head: headFromMetadata(contents.metadata) };
 }

@@ -2,7 +2,8 @@
 import { withoutClassifier } from "../attach/classifier.ts";
 import { readFileHead } from "../attach/scorable.ts";
 import { fileTokenizer, refuseTokenizer } from "../attach/tokenizer.ts";
-import { checkOptions, checkPath, ofType } from "../check-options.ts";
+import { abortSignal, checkOptions, checkPath, ofType } from "../check-options.ts";
+
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Checkpoint, CheckpointTensor } from "../checkpoint/types.ts";
 import { fileTypeOf } from "../convert/file-type.ts";
@@ -26,7 +27,7 @@ import type { TokenizerRules } from "../tokens/types.ts";
 import { attempt, note, type Problem } from "./problems.ts";
 
 /** For a checkpoint, what it would be converted with. */
-export type InspectOptions = Pick<SourceOptions, "tokenizer" | "profile" | "offline">;
+export type InspectOptions = Pick<SourceOptions, "tokenizer" | "profile" | "offline" | "onWarning" | "signal">;
 
 export interface TokenizerReport extends Omit<TokenizerRules, "addedTokens"> {
   /** Tokens that are looked for in texts before anything else. */
@@ -72,16 +73,24 @@ export async function inspect(source: string, options?: InspectOptions): Promise
     tokenizer: ofType("string"),
     profile: ofType("string"),
     offline: ofType("boolean"),
+    onWarning: ofType("function"),
+    signal: abortSignal,
   });
   const found = await findSource(source);
   if (found.kind === "hub") return inspectByName(source, found.model, checked);
   if (found.kind === "directory") return inspectDirectory(source, checked);
-  return inspectGguf(source, await readGguf(source), await lentDirectory(checked));
+  const file = await readGguf(source);
+  refuseTokenizer(file, checked.tokenizer);
+  return inspectGguf(source, file, await lentDirectory(checked));
 }
 
 async function inspectByName(name: string, model: HubModel, options: InspectOptions): Promise<InspectReport> {
   const opened = await openByName(model, options);
-  if (!("weights" in opened)) return inspectGguf(name, await readHeader(opened, options), await lentDirectory(options));
+  if (!("weights" in opened)) {
+    const file = await readHeader(opened, options);
+    refuseTokenizer(file, options.tokenizer);
+    return inspectGguf(name, file, await lentDirectory(options));
+  }
   const { snapshot, tokenizer, files } = opened;
   await requireReadable(opened);
   return inspectCheckpoint(name, { directory: snapshot.directory, tokenizer, profile: options.profile, files });
@@ -93,7 +102,6 @@ async function inspectDirectory(directory: string, options: InspectOptions): Pro
 }
 
 async function inspectGguf(path: string, file: GgufFile, tokenizer: string | undefined): Promise<InspectReport> {
-  refuseTokenizer(file, tokenizer);
   const problems: Problem[] = [];
   const facts = await fileFacts(file, tokenizer, problems);
   return {

@@ -52,7 +52,10 @@ export interface LoadOptions extends SourceOptions {
 }
 
 /** What {@link LoadOptions} of the same names would do. */
-export type DoctorOptions = Pick<LoadOptions, "device" | "kv" | "context" | "tokenizer" | "offline">;
+export type DoctorOptions = Pick<
+  LoadOptions,
+  "device" | "kv" | "context" | "tokenizer" | "offline" | "onWarning" | "signal"
+>;
 
 export interface ScoreOptions {
   /** Also return every token's score. Default false. */
@@ -111,6 +114,8 @@ const DOCTOR_CHECKS: Readonly<Record<keyof DoctorOptions, Check>> = {
   context: LOAD_CHECKS.context,
   tokenizer: LOAD_CHECKS.tokenizer,
   offline: LOAD_CHECKS.offline,
+  onWarning: LOAD_CHECKS.onWarning,
+  signal: LOAD_CHECKS.signal,
 };
 
 const SCORE_CHECKS: Readonly<Record<keyof ScoreOptions, Check>> = {

@@ -61,12 +61,13 @@ export class ScoreModel {
   /**
    * Loads a model.
    *
-   * @param source a .gguf with a score head, or without one and a `head` to use with it, or a published checkpoint's
-   *   directory, which is converted into the cache the first time
+   * @param source a .gguf with a score head, or without one and a `head` to use with it, or a published checkpoint: its
+   *   directory, or `owner/name[@revision][:type]` on the hub, which is downloaded and converted into the cache the first
+   *   time (default type: `q8_0`)
    * @param options see {@link LoadOptions}
    * @returns the model, once its weights are there
    * @throws ERR_ARGUMENT, ERR_NOT_FOUND, ERR_GGUF, ERR_NO_HEAD, ERR_NEWER_VERSION, ERR_HEAD, ERR_RUNTIME, ERR_DEVICE,
-   *   ERR_MEMORY, ERR_LOAD, ERR_ABORTED, and what converting throws
+   *   ERR_MEMORY, ERR_LOAD, ERR_ABORTED, and what `convert` throws
    */
   static async load(source: string, options?: LoadOptions): Promise<ScoreModel> {
     const checked = checkLoadOptions(options);

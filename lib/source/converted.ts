@@ -7,7 +7,7 @@ import { readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises
 import { basename, join } from "node:path";
 import { cacheDirectory, makeCacheDirectory } from "../cache-directory.ts";
 import type { OutputType } from "../convert/types.ts";
-import { isScoreheadError } from "../errors.ts";
+import { ioError, isScoreheadError } from "../errors.ts";
 import { type LockOptions, withLock } from "../hub/lock.ts";
 import type { Revision } from "../hub/types.ts";
 import { replaceFile } from "../replace-file.ts";
@@ -161,10 +161,17 @@ export async function removeLeftovers(directory: string, keep: readonly string[]
     if (![LOCK, RECORD, ...keep].includes(name)) await rm(join(directory, name), { recursive: true, force: true });
 }
 
-/** Removes a conversion; the lock is held. The record goes first: what is left then counts as interrupted. */
+/**
+ * Removes a conversion; the lock is held. The record goes first: what is left then counts as interrupted.
+ * @throws ERR_IO, on Windows for example where the model is loaded
+ */
 export async function removeEntry(directory: string): Promise<void> {
-  await rm(join(directory, RECORD), { force: true });
-  await rm(directory, { recursive: true, force: true });
+  try {
+    await rm(join(directory, RECORD), { force: true });
+    await rm(directory, { recursive: true, force: true });
+  } catch (cause) {
+    throw ioError("remove", directory, cause);
+  }
 }
 
 async function readRecord(directory: string): Promise<ConvertedRecord | null> {

@@ -65,8 +65,7 @@ export async function convertHub(
     return plan;
   } catch (error) {
     await resumed?.close();
-    // What is in the unquantised file alone is worth its room; the rest is made again from what was downloaded.
-    if (journal.done.length === 0) await journal.remove();
+    await journal.abandon();
     throw error;
   }
 }
@@ -90,9 +89,7 @@ async function prepare(
     const needs = { plan: early, type, downloads, directory: dirname(work.output), keep, written };
     const plan = await estimate(checkpoint, needs);
     options.onPlan?.(plan);
-    const discard = !plan.keepDownloads;
-    if (discard) await journal.claim(files.filter((_, i) => downloads[i] !== 0).map(({ path }) => path));
-    return { checkpoint, type, work, options, early, journal, resumed, files, discard };
+    return { checkpoint, type, work, options, early, journal, resumed, files, discard: !plan.keepDownloads };
   } catch (error) {
     await resumed?.close();
     throw error;
@@ -143,8 +140,10 @@ function resume(
 
 /** The plan of files that do not begin with what they hold: all of them are downloaded. */
 async function planOfWeights(job: Job): Promise<ConvertPlan> {
-  const { checkpoint, type, options } = job;
-  await pullWeights(job, undefined);
+  const { checkpoint, type, options, discard, journal } = job;
+  await pullWeights(job, async ({ path }, { isNew }) => {
+    if (discard && isNew) await journal.claim(path);
+  });
   const { snapshot, tokenizer } = checkpoint;
   return planDirectory(snapshot.directory, { tokenizer, profile: options.profile, type });
 }
@@ -153,7 +152,8 @@ async function planOfWeights(job: Job): Promise<ConvertPlan> {
 function fillWith(job: Job): AssemblyWork["fill"] {
   const { checkpoint, journal, discard } = job;
   return (assembly) =>
-    pullWeights(job, async (file, path) => {
+    pullWeights(job, async (file, { path, isNew }) => {
+      if (discard && isNew) await journal.claim(file.path);
       await checkpoint.files.requireSame(path);
       await assembly.add(path);
       if (!discard || !journal.isOurs(file.path)) return;

@@ -1,6 +1,6 @@
 /** A model on the hub → a .gguf on disk: the repository's own, or a conversion that the cache keeps. */
 import type { ConvertPlan } from "../convert/plan.ts";
-import { isScoreheadError } from "../errors.ts";
+import { type ErrorCode, isScoreheadError } from "../errors.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { findRevision } from "../hub/revision.ts";
@@ -23,6 +23,8 @@ import { findConversion, type Making, makeConversion } from "./ready.ts";
 import { tokenizerContent } from "./tokenizer.ts";
 import type { HubModel, SourceOptions } from "./types.ts";
 
+const UNREACHABLE: ReadonlySet<ErrorCode> = new Set(["ERR_NETWORK", "ERR_OFFLINE"]);
+
 /**
  * The .gguf of a model on the hub, downloaded and converted where that has not been done.
  *
@@ -38,10 +40,11 @@ export async function resolveHubModel(model: HubModel, options: SourceOptions): 
     revision = await findRevision(model, options);
     return await modelAt(revision, model, options);
   } catch (error) {
-    const isUnreachable = isScoreheadError(error, "ERR_NETWORK") || isScoreheadError(error, "ERR_OFFLINE");
-    const known = isUnreachable && !revision?.online ? await lastConversion(model, options) : null;
+    if (!isScoreheadError(error) || !UNREACHABLE.has(error.code) || revision?.online) throw error;
+    const known = await lastConversion(model, options);
     if (!known?.path) throw error;
-    if (isScoreheadError(error, "ERR_NETWORK"))
+    // Where the user forbids the network, and no other commit is known, there is nothing to warn of.
+    if (revision || error.code === "ERR_NETWORK")
       options.onWarning?.(`${error.message} Using the conversion of commit ${known.record?.content}.`);
     await noteUse(known, null);
     return known.path;

@@ -16,6 +16,7 @@ export class Journal {
   readonly #partial: string | null;
   readonly #ours: Set<string>;
   readonly #done: Set<string>;
+  #turn: Promise<void> = Promise.resolve();
 
   private constructor(partial: string | null, { ours, done }: Entries) {
     this.#partial = partial;
@@ -40,9 +41,9 @@ export class Journal {
     return this.#ours.has(path);
   }
 
-  /** Claims files that are going to be downloaded. */
-  async claim(paths: readonly string[]): Promise<void> {
-    for (const path of paths) this.#ours.add(path);
+  /** Notes that a file was downloaded by this conversion. */
+  async claim(path: string): Promise<void> {
+    this.#ours.add(path);
     await this.#write();
   }
 
@@ -58,6 +59,13 @@ export class Journal {
     if (this.#partial !== null) await rm(this.#partial, { force: true });
   }
 
+  /** After a failure: keeps what a later process can go on with, and no more. */
+  async abandon(): Promise<void> {
+    // The rest is made again from what was downloaded.
+    if (this.#done.size === 0) await this.restart();
+    if (this.#ours.size === 0 && this.#done.size === 0) await this.remove();
+  }
+
   /** Removes journal and file. */
   async remove(): Promise<void> {
     if (this.#partial === null) return;
@@ -65,10 +73,16 @@ export class Journal {
     await rm(journalPath(this.#partial), { force: true });
   }
 
-  async #write(): Promise<void> {
-    if (this.#partial === null) return;
-    const entries: Entries = { ours: [...this.#ours], done: [...this.#done] };
-    await replaceFile(journalPath(this.#partial), (temporary) => writeFile(temporary, JSON.stringify(entries)));
+  /** One write at a time, each of what is known when its turn comes. */
+  #write(): Promise<void> {
+    const partial = this.#partial;
+    if (partial === null) return Promise.resolve();
+    const text = (): string => JSON.stringify({ ours: [...this.#ours], done: [...this.#done] } satisfies Entries);
+    const written = this.#turn.then(() =>
+      replaceFile(journalPath(partial), (temporary) => writeFile(temporary, text())),
+    );
+    this.#turn = written.catch(() => {});
+    return written;
   }
 }
 

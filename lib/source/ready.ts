@@ -83,7 +83,7 @@ export async function makeConversion(
       await make({ output: join(directory, file), partial, exclusive }, begin);
     } catch (error) {
       // Unless there is something for a later process to go on with.
-      if (exclusive && !(await stat(partial).catch(() => null))) await removeEntry(directory);
+      if (exclusive && !(await stat(journalPath(partial)).catch(() => null))) await removeEntry(directory);
       throw error;
     }
   });

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { opensWithClassifier } from "../../lib/attach/classifier.ts";
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../lib/convert/dtype.ts";
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../lib/convert/half.ts";
 import { readGguf } from "../../lib/gguf/read.ts";
 import type { GgufFile, GgufValue } from "../../lib/gguf/types.ts";
 import type { TensorPlan } from "../../lib/gguf/write.ts";

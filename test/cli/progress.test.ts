@@ -44,6 +44,49 @@ describe("on a terminal", () => {
   });
 });
 
+describe("getting a model", () => {
+  const MB = 1e6;
+
+  test("has a bar a stage on a terminal, with rate and time left, which stays until the end", () => {
+    const screen = new Screen(true);
+    const line = new ProgressLine(screen);
+    const progress = stageProgress(line);
+    progress({ stage: "download", bytes: 0, total: 100 * MB });
+    vi.advanceTimersByTime(2000);
+    progress({ stage: "download", bytes: 40 * MB, total: 100 * MB });
+    vi.advanceTimersByTime(1000);
+    progress({ stage: "convert", bytes: 1 * MB, total: 100 * MB });
+    vi.advanceTimersByTime(1000);
+    progress({ stage: "convert", bytes: 51 * MB, total: 100 * MB });
+    const download = "downloading [########------------] 40 %, 40.0 MB of 100 MB";
+    expect(screen.written).toEqual([
+      `${ERASE}${download}, 20.0 MB/s, 3 s left`,
+      `${ERASE}${download}, 13.3 MB/s, 5 s left\nconverting  [--------------------] 1 %, 1.00 MB of 100 MB`,
+      `${ERASE}\x1b[A${ERASE}${download}, 10.0 MB/s, 6 s left\n` +
+        "converting  [##########----------] 51 %, 51.0 MB of 100 MB, 50.0 MB/s, 1 s left",
+    ]);
+    line.end();
+    expect(screen.written.at(-1)).toBe(`${ERASE}\x1b[A${ERASE}`);
+  });
+
+  test("what an earlier process has done is no part of the rate", () => {
+    const screen = new Screen(true);
+    const progress = stageProgress(new ProgressLine(screen));
+    progress({ stage: "download", bytes: 80 * MB, total: 100 * MB });
+    vi.advanceTimersByTime(1000);
+    progress({ stage: "download", bytes: 90 * MB, total: 100 * MB });
+    expect(screen.written).toEqual([
+      `${ERASE}downloading [##################--] 90 %, 90.0 MB of 100 MB, 10.0 MB/s, 1 s left`,
+    ]);
+  });
+
+  test("a line fits the terminal", () => {
+    const screen = Object.assign(new Screen(true), { columns: 40 });
+    new ProgressLine(screen).update(() => "x".repeat(100), true);
+    expect(screen.written).toEqual([`${ERASE}${"x".repeat(39)}`]);
+  });
+});
+
 test("elsewhere there is a line every half minute, and none of a short job", () => {
   const screen = new Screen(false);
   const line = new ProgressLine(screen);

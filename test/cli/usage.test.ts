@@ -3,7 +3,18 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { runCli } from "./run.ts";
 
-const COMMANDS = ["convert", "quantize", "inspect", "score", "rank", "doctor", "build-runtime"] as const;
+const COMMANDS = [
+  "convert",
+  "quantize",
+  "inspect",
+  "score",
+  "rank",
+  "list",
+  "remove",
+  "prune",
+  "doctor",
+  "build-runtime",
+] as const;
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
@@ -57,6 +68,8 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], message:
   ["a prompt without answers", ["rank", "m.gguf", "--prompt", "a"], "--prompt and --response belong together"],
   ["answers without a prompt", ["rank", "m.gguf", "--response", "a"], "--prompt and --response belong together"],
   ["doctor's sizes without a model", ["doctor", "--context", "4096"], "name one"],
+  ["doctor offline without a model", ["doctor", "--offline"], "name one"],
+  ["remove without a name", ["remove"], "missing required argument 'name'"],
   ["convert without output", ["convert", "dir"], "convert needs -o"],
   ["convert onto a directory", ["convert", "dir", "-o", "."], "is a directory"],
   ["an unknown type", ["convert", "dir", "-o", "a.gguf", "--type", "q9"], "Allowed choices are auto, f32"],

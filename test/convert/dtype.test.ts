@@ -1,15 +1,7 @@
 /** Element types: all halves, ties, subnormals and overflow, against formulas of another kind than the code's. */
 import { describe, expect, it } from "vitest";
-import {
-  bf16ToF32,
-  convertElements,
-  elements,
-  type FloatDtype,
-  f16ToF32,
-  f32ToBf16,
-  f32ToF16,
-} from "../../lib/convert/dtype.ts";
-import type { WritableType } from "../../lib/gguf/types.ts";
+import { convertElements, elements, type FloatDtype } from "../../lib/convert/dtype.ts";
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../lib/convert/half.ts";
 import { Random } from "../fixtures/random.ts";
 
 const HALVES = Array.from({ length: 65_536 }, (_, half) => half);
@@ -109,7 +101,7 @@ describe("convertElements", () => {
     F16: bytesOf(Uint16Array.from(values, f32ToF16)),
     BF16: bytesOf(Uint16Array.from(values, f32ToBf16)),
   };
-  const decode = (bytes: Uint8Array, type: WritableType): number[] => {
+  const decode = (bytes: Uint8Array, type: "F32" | "F16" | "BF16"): number[] => {
     if (type === "F32") return [...elements(bytes, Float32Array)];
     return Array.from(elements(bytes, Uint16Array), type === "F16" ? f16ToF32 : bf16ToF32);
   };

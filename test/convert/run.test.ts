@@ -33,7 +33,7 @@ describe("the same input gives the same bytes", () => {
   const home = cwd.call(process);
   afterEach(() => process.chdir(home));
 
-  it.each(["auto", "f16", "q8_0"] as const)(
+  it.each(["auto", "f16", "q8_0", "q4_0"] as const)(
     "as %s, from another working directory and under another name",
     async (type) => {
       const { directory } = await checkpoint(WIDE);
@@ -69,7 +69,7 @@ describe("progress", () => {
     const onProgress = (progress: Progress): void => {
       seen.push(progress);
     };
-    await convert(directory, join(folder, "a.gguf"), { type: "q8_0", onProgress });
+    await convert(directory, join(folder, "a.gguf"), { type: "q4_0", onProgress });
     const written = seen.filter(({ stage }) => stage === "convert");
     expect(written.at(-1)?.bytes).toBe(written.at(-1)?.total);
     expect(written.map(({ bytes }) => bytes)).toEqual(written.map(({ bytes }) => bytes).sort((a, b) => a - b));
@@ -100,14 +100,14 @@ describe("an existing file", () => {
     expect(readFileSync(join(folder, "a.gguf"), "utf8")).toBe(old);
   };
 
-  it.each(["f32", "q8_0"] as const)("is replaced (%s)", async (type) => {
+  it.each(["f32", "q8_0", "q4_0"] as const)("is replaced (%s)", async (type) => {
     const { directory } = await checkpoint(WIDE);
     await convert(directory, existing(), { type });
     expect((await readGguf(join(folder, "a.gguf"))).metadata.has("scorehead.head.weight")).toBe(true);
     expect(files()).toEqual(["a.gguf"]);
   });
 
-  it.each<OutputType>(["f32", "q8_0"])(
+  it.each<OutputType>(["f32", "q8_0", "q4_0"])(
     "is untouched where the checkpoint shrinks while it is read (%s)",
     async (type) => {
       const { directory } = await checkpoint(SMALL);
@@ -138,7 +138,7 @@ describe("an existing file", () => {
     await convert(copy, existing(), { type: "bf16" });
   });
 
-  it.each<OutputType>(["bf16", "q8_0"])("is untouched by an abort in the middle (%s)", async (type) => {
+  it.each<OutputType>(["bf16", "q8_0", "q4_0"])("is untouched by an abort in the middle (%s)", async (type) => {
     const { directory } = await checkpoint(WIDE);
     const controller = new AbortController();
     const onProgress = ({ bytes, total }: Progress): void => {
@@ -213,6 +213,57 @@ describe("quantising", () => {
       expect(sha(join(folder, "b.gguf"))).toBe(sha(file));
     },
   );
+
+  it.each([
+    ["beaver-cost", "BF16"],
+    ["beaver-normalized-cost", "F32"],
+    // Rows of 48, which are no whole blocks: F16.
+    ["starling-plain", "BF16, odd rows"],
+  ] as const)("q8_0, which takes no quantiser, is byte for byte what that makes of %s (%s)", async (name, _) => {
+    const file = join(folder, "a.gguf");
+    await quantize(await gguf(name, "auto"), file, { type: "q8_0" });
+    expect(sha(await gguf(name, "q8_0"))).toBe(sha(file));
+  });
+
+  it("q8_0 is what the quantiser makes of numbers at the edges, too", async () => {
+    const { directory } = await checkpoint(SMALL);
+    const copy = path("edges-beaver-reward");
+    cpSync(directory, copy, { recursive: true });
+    const shard = join(copy, "model-00001-of-00002.safetensors");
+    const bytes = readFileSync(shard);
+    const rows = 32 * 4;
+    const blocks = [
+      Array.from({ length: 32 }, () => 0),
+      Array.from({ length: 32 }, (_, i) => (i % 2 === 0 ? 0 : -0)),
+      // Halves once they are scaled, of both signs.
+      Array.from({ length: 32 }, (_, i) => (i === 0 ? 127 : (i - 16) / 2)),
+      Array.from({ length: 32 }, (_, i) => (i === 5 ? -127 : i + 0.5)),
+      // Scales that are no normal half, no half at all, no normal number; and the largest.
+      Array.from({ length: 32 }, (_, i) => (i - 16) * 1e-6),
+      Array.from({ length: 32 }, (_, i) => (i - 16) * 1e-9),
+      Array.from({ length: 32 }, (_, i) => (i - 16) * 1e-41),
+      Array.from({ length: 32 }, (_, i) => (i - 16) * 500_000),
+      Array.from({ length: 32 }, (_, i) => Math.sin(i) * 3),
+    ];
+    for (const [row, block] of blocks.entries())
+      for (const [i, number] of block.entries()) bytes.writeFloatLE(number, bytes.length - (row + 1) * rows + 4 * i);
+    writeFileSync(shard, bytes);
+    const [direct, base, file] = ["direct.gguf", "base.gguf", "quantised.gguf"].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    await convert(copy, direct, { type: "q8_0" });
+    await convert(copy, base, { type: "f32" });
+    await quantize(base, file, { type: "q8_0" });
+    expect(sha(direct)).toBe(sha(file));
+    for (const number of [Number.NaN, Number.POSITIVE_INFINITY, -9e6]) {
+      bytes.writeFloatLE(number, bytes.length - 4);
+      writeFileSync(shard, bytes);
+      await refused(convert(copy, join(folder, "b.gguf"), { type: "q8_0" }), "ERR_TENSOR", "q8_0", "bf16 or f32");
+    }
+    expect(files()).toEqual(["base.gguf", "direct.gguf", "quantised.gguf"]);
+  });
 
   it("twice is refused, by the tensor that shows it", async () => {
     const file = await gguf(WIDE, "q8_0");

@@ -104,7 +104,7 @@ describe("a pull", () => {
     await pull(snapshot, {
       ...QUICK,
       onProgress: (progress) => events.push(progress),
-      onFile: ({ path, size }, at) => {
+      onFile: ({ path, size }, { path: at }) => {
         expect(readFileSync(at).length).toBe(size);
         ready.push(path);
       },

@@ -6,9 +6,13 @@ import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import type { GgufValue } from "../../lib/gguf/types.ts";
 import {
   convert,
+  doctor,
   type ErrorCode,
+  inspect,
   planCheckpoint,
+  pruneModels,
   quantize,
+  removeModel,
   type ScoreInput,
   ScoreModel,
   type ScoreOptions,
@@ -84,8 +88,13 @@ describe("wrong types are refused:", () => {
     ["context", ["a number"]],
     ["profile", []],
     ["tokenizer", ["an empty text"]],
+    ["offline", ["a boolean"]],
+    ["keepDownloads", ["a boolean"]],
     ["onLog", ["a function"]],
     ["onWarning", ["a function"]],
+    ["onPlan", ["a function"]],
+    ["onProgress", ["a function"]],
+    ["signal", []],
     ["nonsense", []],
   ];
   it.each(loadOptions)("load's option %s", (name, taken) =>
@@ -186,13 +195,25 @@ describe("wrong types are refused:", () => {
   const convertOptions: readonly [string, readonly string[]][] = [
     ["profile", []],
     ["type", []],
+    ["offline", ["a boolean"]],
+    ["keepDownloads", ["a boolean"]],
+    ["onPlan", ["a function"]],
     ["onProgress", ["a function"]],
+    ["onWarning", ["a function"]],
     ["signal", []],
     ["nonsense", []],
   ];
   it.each(convertOptions)("convert's option %s", (name, taken) =>
     allRefused(wrongExcept(...taken), (value) => convert(directory, path("out.gguf"), { [name]: value })),
   );
+
+  it("the cache's care", async () => {
+    await allRefused([...wrongExcept("a text"), ["a path with a NUL", "a\0b"]], (name) => removeModel(name));
+    await allRefused(wrongExcept("an object", "a date"), (value) => pruneModels(value));
+    await allRefused(wrongExcept("a boolean"), (dryRun) => pruneModels({ dryRun }));
+    for (const call of [inspect, doctor])
+      await allRefused(wrongExcept("a boolean"), (offline) => call(file, { offline }));
+  });
 
   it("quantize's options", async () => {
     const out = path("out.gguf");

@@ -119,7 +119,7 @@ describe("a conversion", () => {
   it("tells its plan, then how far it is", async () => {
     const told: (DownloadPlan | Progress)[] = [];
     const hear = (event: DownloadPlan | Progress) => told.push(event);
-    const path = await resolveSource(BEAVER, { onPlan: hear, onProgress: hear });
+    const path = await resolveSource(`${BEAVER}:q4_0`, { onPlan: hear, onProgress: hear });
     const size = readFileSync(path).length;
     const [plan, ...progress] = told as [DownloadPlan, ...Progress[]];
     const weights = readdirSync(snapshotDirectory(BEAVER)).filter((name) => name.endsWith(".safetensors"));
@@ -234,7 +234,7 @@ describe("without a download", () => {
     const { model, problems } = await doctor(BEAVER, { device: "cpu" });
     expect(problems).toEqual([]);
     const plan = await planCheckpoint(BEAVER);
-    expect(plan).toMatchObject({ type: "q8_0", baseType: "BF16" });
+    expect(plan).toMatchObject({ type: "q8_0", baseType: "Q8_0" });
     expect(downloads()).toBe(0);
     const path = await resolveSource(BEAVER, {});
     const { model: converted } = await doctor(BEAVER, { device: "cpu" });
