@@ -14,8 +14,9 @@ export { ERROR_CODES, type ErrorCode, type Fault, isScoreheadError, ScoreheadErr
 export { scoreMeaning } from "./head/meaning.ts";
 export type { ScoreModelOutput, Tensor } from "./head/output.ts";
 export { READ_POSITIONS, type ReadPosition, type ScoreType, type TruncationSide } from "./head/types.ts";
+export { ACCEL_CHOICES, type AccelChoice } from "./model/acceleration.ts";
 export { type DoctorModel, type DoctorReport, doctor } from "./model/doctor.ts";
-export type { ModelInfo } from "./model/engine.ts";
+export type { AccelStats, ModelInfo } from "./model/engine.ts";
 export {
   type HeadReport,
   type InspectOptions,
@@ -38,8 +39,7 @@ export type {
 export type { Problem } from "./model/problems.ts";
 export type { Ranked, Weights } from "./model/rank.ts";
 export type { RankResult } from "./model/rank-stream.ts";
-export type { ModelStats } from "./model/scheduler.ts";
-export { ScoreModel } from "./model/score-model.ts";
+export { type ModelStats, ScoreModel } from "./model/score-model.ts";
 export type { StreamResult } from "./model/stream.ts";
 export { PROFILE_NAMES } from "./prompt/profiles.ts";
 export type { ConversationInput, Message } from "./prompt/types.ts";

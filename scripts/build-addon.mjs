@@ -14,7 +14,7 @@ const binary = join(packageRoot, "build", "Release", "scorehead.node");
 export function addonIsStale() {
   if (!existsSync(binary)) return true;
   const built = statSync(binary).mtimeMs;
-  const folders = ["native/core", "native/binding"].map((folder) => join(packageRoot, folder));
+  const folders = ["native/core", "native/binding", "native/accel"].map((folder) => join(packageRoot, folder));
   const sources = folders.flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)));
   return [...sources, join(packageRoot, "binding.gyp")].some((path) => statSync(path).mtimeMs > built);
 }

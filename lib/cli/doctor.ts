@@ -16,7 +16,7 @@ export function doctorCommand(): Command {
     .summary("show what is found on this machine")
     .description(
       "Show the llama.cpp libraries, devices, memory and versions that are found here, and what a model would use, as " +
-        "loaded with the same --device, --kv and --context. Exit code 1 where something is missing, or does not fit.",
+        "loaded with the same --device, --kv, --context and --accel. Exit code 1 where something is missing, or does not fit.",
     )
     .argument("[model]", "a .gguf file, or a checkpoint's directory")
     .option("--json", "print the facts as one JSON object");
@@ -26,10 +26,10 @@ export function doctorCommand(): Command {
 }
 
 async function run(model: string | undefined, options: DoctorCommandOptions): Promise<void> {
-  const { json, device, kv, context, tokenizer } = options;
-  if (model === undefined && (kv ?? context ?? tokenizer) !== undefined)
-    throw new UsageError("--kv, --context and --tokenizer are about a model: name one.");
-  const report = await doctor(model, given({ device, kv, context, tokenizer }));
+  const { json, device, kv, context, accel, tokenizer } = options;
+  if (model === undefined && (kv ?? context ?? accel ?? tokenizer) !== undefined)
+    throw new UsageError("--kv, --context, --accel and --tokenizer are about a model: name one.");
+  const report = await doctor(model, given({ device, kv, context, accel, tokenizer }));
   await writeLines(json ? [JSON.stringify(report)] : reportLines(report, device));
   for (const { code, message } of report.problems) say(`error: ${message} (${code})`);
   if (report.problems.length > 0) process.exitCode = EXIT.failed;
@@ -47,6 +47,7 @@ function reportLines(report: DoctorReport, device = "auto"): string[] {
       ["cpu", cpu.model],
       ["cpu library", cpu.library],
       ["cpu features", cpu.features.join(", ") || null],
+      ["accel", cpu.accelerator.kernels ?? `none: ${cpu.accelerator.reason}`],
       ["threads", String(cpu.threads)],
       ["memory", `${formatBytes(memory.freeBytes)} free of ${formatBytes(memory.totalBytes)}`],
       ["device", report.device && `${report.device}, what \`--device ${device}\` takes`],

@@ -1,6 +1,7 @@
 /** The options of the commands that compute with a model: which one, on what, and how texts are read. */
 import { type Command, Option } from "commander";
 import {
+  ACCEL_CHOICES,
   DEVICE_CHOICES,
   type LoadOptions,
   PROFILE_NAMES,
@@ -11,7 +12,7 @@ import {
 import { finiteNumbers, given, interruptible, wholeNumber } from "./arguments.ts";
 import { conversionProgress, ProgressLine } from "./progress.ts";
 
-type DeviceOptions = Pick<LoadOptions, "device" | "kv" | "context">;
+type DeviceOptions = Pick<LoadOptions, "device" | "kv" | "context" | "accel">;
 
 export interface ModelOptions
   extends DeviceOptions,
@@ -53,17 +54,22 @@ export function addDeviceOptions(command: Command): void {
       "--context <tokens>",
       "size of the KV cache; default: the model's length where memory allows",
       wholeNumber(1),
+    )
+    .addOption(
+      new Option("--accel <choice>", "scorehead's own kernels on the CPU; default: auto, where they help").choices(
+        ACCEL_CHOICES,
+      ),
     );
 }
 
 /** Loads the model. The first conversion of a directory shows how far it is; Ctrl-C leaves nothing of it. */
 export async function loadModel(path: string, options: ModelOptions): Promise<ScoreModel> {
-  const { profile, tokenizer, device, kv, context, threads, gpuLayers, mainGpu, tensorSplit } = options;
+  const { profile, tokenizer, device, kv, context, accel, threads, gpuLayers, mainGpu, tensorSplit } = options;
   const line = new ProgressLine();
   try {
     return await interruptible((signal) =>
       ScoreModel.load(path, {
-        ...given({ profile, tokenizer, device, kv, context, threads, gpuLayers, mainGpu, tensorSplit }),
+        ...given({ profile, tokenizer, device, kv, context, accel, threads, gpuLayers, mainGpu, tensorSplit }),
         onWarning: (message) => line.say(`warning: ${message}`),
         onProgress: conversionProgress(line),
         signal,

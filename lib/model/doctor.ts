@@ -9,6 +9,7 @@ import { ioError, isScoreheadError } from "../errors.ts";
 import { type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import { headFromMetadata } from "../head/metadata.ts";
+import type { Accelerator } from "../runtime/accelerator.ts";
 import { addon, manifest } from "../runtime/addon.ts";
 import type { NativeDevice } from "../runtime/contract.ts";
 import { GPU_KINDS, gpuFolders, packageNames } from "../runtime/locate.ts";
@@ -21,6 +22,7 @@ import {
   selectDevices,
 } from "../runtime/open.ts";
 import { refuseTokenizer } from "../source/resolve.ts";
+import { chooseAcceleration } from "./acceleration.ts";
 import { plannedContents } from "./inspect.ts";
 import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
 import { attempt, note, type Problem } from "./problems.ts";
@@ -52,6 +54,8 @@ export interface DoctorReport {
     readonly features: readonly string[];
     /** The file name of the CPU backend that it chose; null where it is not to be told. */
     readonly library: string | null;
+    /** scorehead's own kernels. */
+    readonly accelerator: Accelerator;
     /** Computing threads by default. */
     readonly threads: number;
   };
@@ -83,12 +87,13 @@ export async function doctor(path?: string, options?: DoctorOptions): Promise<Do
   const native = attempt(problems, addon);
   const runtime = native && attempt(problems, openRuntime);
   const selection = runtime && attempt(problems, () => selectDevices(checked.device ?? "auto"));
+  const accelerator = runtime?.accelerator ?? { kernels: null, reason: "there are no libraries to load it into" };
   // Without libraries the CPU is what can be told of; without the device that was asked for, nothing is.
   const device = runtime ? selection : CPU;
   const model =
     path === undefined || device === null
       ? null
-      : await modelUse(path, device, checked).catch((error: unknown) => {
+      : await modelUse(path, device, accelerator, checked).catch((error: unknown) => {
           if (isScoreheadError(error, "ERR_ARGUMENT")) throw error;
           return note(problems, error);
         });
@@ -110,6 +115,7 @@ export async function doctor(path?: string, options?: DoctorOptions): Promise<Do
       model: cpus()[0]?.model ?? "unknown",
       features: runtime?.addon.cpuFeatures() ?? [],
       library: runtime && cpuLibrary(runtime),
+      accelerator,
       threads: availableParallelism(),
     },
     memory: { freeBytes: freemem(), totalBytes: totalmem() },
@@ -141,11 +147,18 @@ function cpuLibrary({ directory }: Runtime): string | null {
 
 const CPU: DeviceSelection = { kind: "cpu", devices: [] };
 
-async function modelUse(path: string, device: DeviceSelection, options: DoctorOptions): Promise<DoctorModel> {
+async function modelUse(
+  path: string,
+  device: DeviceSelection,
+  accelerator: Accelerator,
+  options: DoctorOptions,
+): Promise<DoctorModel> {
   const contents = await contentsOf(path, options);
   const backbone = readBackbone(contents);
   const { maxLength, profile } = headFromMetadata(contents.metadata);
-  return { path, architecture: backbone.architecture, profile, ...chooseSizes(backbone, maxLength, device, options) };
+  const acceleration = chooseAcceleration(options.accel, device, accelerator, contents.tensors);
+  const sizing = chooseSizes(backbone, maxLength, device, options, acceleration);
+  return { path, architecture: backbone.architecture, profile, ...sizing };
 }
 
 async function contentsOf(path: string, { tokenizer }: DoctorOptions): Promise<GgufContents> {

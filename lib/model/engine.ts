@@ -12,6 +12,7 @@ import type { ModelHandle, NativeAddon } from "../runtime/contract.ts";
 import { type DeviceSelection, nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
+import { type Acceleration, chooseAcceleration } from "./acceleration.ts";
 import { Collector } from "./collector.ts";
 import type { LoadOptions } from "./options.ts";
 import { type Decode, Scheduler } from "./scheduler.ts";
@@ -29,7 +30,17 @@ export interface Engine {
   readonly tokenText: (id: number) => string;
   /** The most positions that the backbone was made for. */
   readonly contextLength: number;
+  /** What scorehead's own kernels have computed. */
+  readonly accel: () => AccelStats | null;
   readonly info: ModelInfo;
+}
+
+export interface AccelStats {
+  /** The kernels in use, e.g. "avx512-vnni". */
+  readonly kernels: string;
+  /** Products with weight matrices, and attentions, one a layer and micro-batch. */
+  readonly products: number;
+  readonly attentions: number;
 }
 
 /** Facts about a loaded model. */
@@ -56,16 +67,22 @@ export async function openEngine(file: GgufFile, options: LoadOptions): Promise<
   const backbone = readBackbone(file);
   validateHead(spec, backbone);
   const rules = tokenizerRules(file.metadata);
-  const { addon } = openRuntime();
+  const { addon, accelerator } = openRuntime();
   const selection = selectDevices(options.device ?? "auto");
-  const sizing = chooseSizes(backbone, spec.maxLength, selection, options);
-  const opened = await openModel(addon, file.path, spec, selection, sizing, options);
+  const acceleration = chooseAcceleration(options.accel, selection, accelerator, file.tensors);
+  const sizing = chooseSizes(backbone, spec.maxLength, selection, options, acceleration);
+  const opened = await openModel(addon, file.path, spec, selection, sizing, acceleration, options);
   const collector = new Collector(spec);
   const limits = { ...sizing, contextTokens: opened.contextTokens };
-  const decode: Decode = (batch) =>
-    addon.decode(opened.handle, batch).catch((error: unknown) => {
+  const work = { products: 0, attentions: 0 };
+  const decode: Decode = async (batch) => {
+    const result = await addon.decode(opened.handle, batch).catch((error: unknown) => {
       throw nativeError(error);
     });
+    work.products += result.products;
+    work.attentions += result.attentions;
+    return result;
+  };
   return {
     addon,
     handle: opened.handle,
@@ -76,6 +93,7 @@ export async function openEngine(file: GgufFile, options: LoadOptions): Promise<
     rules,
     tokenText: tokenTexts(file),
     contextLength: backbone.contextLength,
+    accel: () => (acceleration.kernels === null ? null : { kernels: acceleration.kernels, ...work }),
     info: modelInfo(file, spec, backbone, selection, limits),
   };
 }
@@ -86,6 +104,7 @@ async function openModel(
   spec: HeadSpec,
   { devices }: DeviceSelection,
   sizing: Sizing,
+  { kernels }: Acceleration,
   { mainGpu, tensorSplit }: LoadOptions,
 ) {
   if (mainGpu !== undefined && mainGpu >= devices.length)
@@ -109,6 +128,7 @@ async function openModel(
       batchTokens: sizing.batchTokens,
       maxOutputs: sizing.maxOutputs,
       threads: sizing.threads,
+      accel: kernels !== null,
       kvF32: sizing.kv === "f32",
       headWeight: spec.weight,
       headBias: spec.bias ?? new Float32Array(0),

@@ -26,6 +26,7 @@ beforeAll(async () => {
     tensorSplit: new Float32Array(0),
     ...LIMITS,
     threads: 1,
+    accel: false,
     kvF32: true,
     headWeight: new Float32Array(HIDDEN).fill(0.1),
     headBias: new Float32Array(0),
