@@ -68,6 +68,13 @@ function deviceLine({ name, description, backend, kind, freeBytes, totalBytes }:
   return `  ${name}: ${description} (${backend}, ${kind})${memory}`;
 }
 
-function modelLines({ path, architecture, profile, reasons }: DoctorModel): string[] {
-  return [`path ${path}`, `model ${architecture}, profile ${profile}`, ...reasons];
+function modelLines({
+  path,
+  architecture,
+  profile,
+  reasons,
+  acceleration: { kernels, reason },
+}: DoctorModel): string[] {
+  const accel = `accel ${kernels ?? "off"}: ${reason}`;
+  return [`path ${path}`, `model ${architecture}, profile ${profile}`, ...reasons, accel];
 }

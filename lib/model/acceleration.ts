@@ -15,7 +15,7 @@ export interface Acceleration {
 }
 
 /** The types that native/accel multiplies. */
-const TYPES: readonly string[] = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K"];
+const TYPES: readonly string[] = ["F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K"];
 
 /** Decides for a model on a device. */
 export function chooseAcceleration(

@@ -22,7 +22,7 @@ import {
   selectDevices,
 } from "../runtime/open.ts";
 import { refuseTokenizer } from "../source/resolve.ts";
-import { chooseAcceleration } from "./acceleration.ts";
+import { type Acceleration, chooseAcceleration } from "./acceleration.ts";
 import { plannedContents } from "./inspect.ts";
 import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
 import { attempt, note, type Problem } from "./problems.ts";
@@ -69,6 +69,8 @@ export interface DoctorModel extends Sizing {
   readonly path: string;
   readonly architecture: string;
   readonly profile: string;
+  /** Whether scorehead's own kernels compute it. */
+  readonly acceleration: Acceleration;
 }
 
 /**
@@ -157,8 +159,8 @@ async function modelUse(
   const backbone = readBackbone(contents);
   const { maxLength, profile } = headFromMetadata(contents.metadata);
   const acceleration = chooseAcceleration(options.accel, device, accelerator, contents.tensors);
-  const sizing = chooseSizes(backbone, maxLength, device, options, acceleration);
-  return { path, architecture: backbone.architecture, profile, ...sizing };
+  const sizing = chooseSizes(backbone, maxLength, device, options);
+  return { path, architecture: backbone.architecture, profile, acceleration, ...sizing };
 }
 
 async function contentsOf(path: string, { tokenizer }: DoctorOptions): Promise<GgufContents> {

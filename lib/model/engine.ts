@@ -70,7 +70,7 @@ export async function openEngine(file: GgufFile, options: LoadOptions): Promise<
   const { addon, accelerator } = openRuntime();
   const selection = selectDevices(options.device ?? "auto");
   const acceleration = chooseAcceleration(options.accel, selection, accelerator, file.tensors);
-  const sizing = chooseSizes(backbone, spec.maxLength, selection, options, acceleration);
+  const sizing = chooseSizes(backbone, spec.maxLength, selection, options);
   const opened = await openModel(addon, file.path, spec, selection, sizing, acceleration, options);
   const collector = new Collector(spec);
   const limits = { ...sizing, contextTokens: opened.contextTokens };

@@ -4,7 +4,6 @@ import type { BatchLimits } from "../batch/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import type { Backbone } from "../gguf/backbone.ts";
 import type { DeviceSelection } from "../runtime/open.ts";
-import type { Acceleration } from "./acceleration.ts";
 
 /** What the user asked for; undefined: scorehead chooses. */
 export interface SizingWishes {
@@ -62,7 +61,6 @@ export function chooseSizes(
   maxLength: number,
   { kind, devices }: DeviceSelection,
   wishes: SizingWishes,
-  { kernels, reason }: Acceleration = { kernels: null, reason: "as asked" },
 ): Sizing {
   const kv = wishes.kv ?? "f16";
   const threads = wishes.threads ?? availableParallelism();
@@ -94,7 +92,6 @@ export function chooseSizes(
     `context ${contextTokens} tokens: ${contextReason(wishes.context, maxLength, contextTokens)}`,
     `KV cache ${mebibytes(kvBytes)} in ${kv}, weights ${mebibytes(weightBytes)}, computing about ${mebibytes(computeBytes)}; ${mebibytes(freeBytes)} free`,
     `micro-batch ${batchTokens} tokens, at most ${maxOutputs} outputs: llama.cpp reserves ${backbone.vocabularySize} numbers for each`,
-    `accel ${kernels ?? "off"}: ${reason}`,
     `threads ${threads}: ${wishes.threads === undefined ? "as many as this process may use" : "as asked"}`,
     ...(onGpu ? [gpuReason(gpuLayers, backbone.layers, wishes.gpuLayers)] : []),
   ];

@@ -24,41 +24,57 @@ inline Floats leading_half(const uint8_t* const* rows, size_t offset) {
   return Simd::half_to_floats(words[0]);
 }
 
-// Each type says how many blocks of 32 its own blocks have, and, with `rows` at the lanes' rows and `at` the byte offset of
-// its block: the codes of 16 inputs (rows 0, 4, … of `rows`), and the scales.
+// Each type says how many blocks of 32 its own block has, of how many bytes. What it makes of `rows`, the rows of the lanes, with
+// `at` the byte offset of its block:
+// - `scales`, and `minima` where its coding has them;
+// - `Part`: the codes that come from the same bytes, kParts in number, kGroups groups of 16 inputs in each. group() says which
+//   16 inputs of the block a group is, and codes() gives word `k` (4 inputs) of it, for all lanes.
 
 struct Q8_0 {
   static constexpr Coding kCoding = Coding::offset_32;
-  static constexpr int kBlocks = 1;
+  static constexpr int kBlocks = 1, kParts = 2, kGroups = 1;
   static constexpr size_t kBytes = sizeof(block_q8_0);
   Floats scale;
   Q8_0(const uint8_t* const* rows, size_t at) : scale(leading_half(rows, at)) {}
-  static Ints codes(const uint8_t* const* rows, size_t at, int, int half) {
-    const Ints raw = Simd::gather(rows, at + offsetof(block_q8_0, qs) + 16 * half);
-    return Simd::differing(raw, Simd::all(static_cast<int32_t>(0x80808080)));  // adds kOffset
-  }
   Floats scales(int, int) const { return scale; }
+
+  struct Part {
+    Ints words[4];
+    Part(const uint8_t* const* rows, size_t at, int part) { gather_words(rows, at + offsetof(block_q8_0, qs) + 16 * part, words); }
+    Ints codes(int, int k) const { return Simd::differing(words[k], Simd::all(static_cast<int32_t>(0x80808080))); }  // + kOffset
+  };
+  static int group(int part, int) { return part; }
 };
+
+// The lower or upper four bits of each byte.
+inline Ints nibbles(Ints words, int upper) {
+  return Simd::both(upper == 0 ? words : Simd::right(words, 4), Simd::all(0x0F0F0F0F));
+}
 
 struct Q4_0 {
   static constexpr Coding kCoding = Coding::offset_32;
-  static constexpr int kBlocks = 1;
+  static constexpr int kBlocks = 1, kParts = 1, kGroups = 2;
   static constexpr size_t kBytes = sizeof(block_q4_0);
   Floats scale;
   Q4_0(const uint8_t* const* rows, size_t at) : scale(leading_half(rows, at)) {}
-  static Ints codes(const uint8_t* const* rows, size_t at, int, int half) {
-    const Ints raw = Simd::gather(rows, at + offsetof(block_q4_0, qs));
-    const Ints four = Simd::both(half == 0 ? raw : Simd::right(raw, 4), Simd::all(0x0F0F0F0F));
-    return Simd::add_bytes(four, Simd::all(0x78787878));  // kOffset - 8
-  }
   Floats scales(int, int) const { return scale; }
+
+  struct Part {
+    Ints words[4];
+    Part(const uint8_t* const* rows, size_t at, int) { gather_words(rows, at + offsetof(block_q4_0, qs), words); }
+    Ints codes(int half, int k) const {
+      return Simd::add_bytes(nibbles(words[k], half), Simd::all(0x78787878));  // kOffset - 8
+    }
+  };
+  static int group(int, int half) { return half; }
 };
 
-// What Q4_K and Q5_K have in common: 8 blocks with scales and minima of 6 bits, in 12 bytes.
+// What Q4_K and Q5_K have in common: 8 blocks with scales and minima of 6 bits, in 12 bytes. A part is the same half of two
+// neighbouring blocks.
 template <class Block>
 struct SixBitScales {
   static constexpr Coding kCoding = Coding::minimum_32;
-  static constexpr int kBlocks = 8;
+  static constexpr int kBlocks = 8, kParts = 8, kGroups = 2;
   static constexpr size_t kBytes = sizeof(Block);
   Floats scale, minimum;
   Ints words[4];  // of the block's first 16 bytes: both half-precision numbers, then the 12 bytes
@@ -67,12 +83,9 @@ struct SixBitScales {
     scale = Simd::half_to_floats(words[0]);
     minimum = Simd::half_to_floats(Simd::right(words[0], 16));
   }
-  Floats scales(int block, int) const {
-    return Simd::multiply(scale, Simd::to_floats(six_bits(block, words[1], 0)));
-  }
-  Floats minima(int block) const {
-    return Simd::multiply(minimum, Simd::to_floats(six_bits(block, words[2], 4)));
-  }
+  Floats scales(int block, int) const { return Simd::multiply(scale, Simd::to_floats(six_bits(block, words[1], 0))); }
+  Floats minima(int block) const { return Simd::multiply(minimum, Simd::to_floats(six_bits(block, words[2], 4))); }
+  static int group(int part, int upper) { return part / 2 * 4 + 2 * upper + part % 2; }
 
  private:
   // Blocks 0-3 have their 6 bits in one byte each of `own`; the 2 bits above are the upper ones of block + 4, whose lower 4
@@ -87,25 +100,33 @@ struct SixBitScales {
 
 struct Q4_K : SixBitScales<block_q4_K> {
   using SixBitScales::SixBitScales;
-  static Ints codes(const uint8_t* const* rows, size_t at, int block, int half) {
-    const Ints raw = Simd::gather(rows, at + offsetof(block_q4_K, qs) + 32 * (block / 2) + 16 * half);
-    return Simd::both(Simd::right(raw, 4 * (block % 2)), Simd::all(0x0F0F0F0F));
-  }
+  struct Part {
+    Ints words[4];
+    Part(const uint8_t* const* rows, size_t at, int part) { gather_words(rows, at + offsetof(block_q4_K, qs) + 16 * part, words); }
+    Ints codes(int upper, int k) const { return nibbles(words[k], upper); }
+  };
 };
 
 struct Q5_K : SixBitScales<block_q5_K> {
   using SixBitScales::SixBitScales;
-  static Ints codes(const uint8_t* const* rows, size_t at, int block, int half) {
-    const Ints raw = Simd::gather(rows, at + offsetof(block_q5_K, qs) + 32 * (block / 2) + 16 * half);
-    const Ints fifth = Simd::gather(rows, at + offsetof(block_q5_K, qh) + 16 * half);
-    const Ints high = Simd::left(Simd::both(Simd::right(fifth, block), Simd::all(0x01010101)), 4);
-    return Simd::either(Simd::both(Simd::right(raw, 4 * (block % 2)), Simd::all(0x0F0F0F0F)), high);
-  }
+  struct Part {
+    Ints words[4], fifth[4];
+    int pair;  // of blocks
+    Part(const uint8_t* const* rows, size_t at, int part) : pair(part / 2) {
+      gather_words(rows, at + offsetof(block_q5_K, qs) + 16 * part, words);
+      gather_words(rows, at + offsetof(block_q5_K, qh) + 16 * (part % 2), fifth);
+    }
+    Ints codes(int upper, int k) const {
+      const Ints bit = Simd::both(Simd::right(fifth[k], 2 * pair + upper), Simd::all(0x01010101));
+      return Simd::either(nibbles(words[k], upper), Simd::left(bit, 4));
+    }
+  };
 };
 
+// 16 blocks of 16. A part is 16 inputs from each of four blocks of 32.
 struct Q6_K {
   static constexpr Coding kCoding = Coding::offset_16;
-  static constexpr int kBlocks = 8;
+  static constexpr int kBlocks = 8, kParts = 4, kGroups = 4;
   static constexpr size_t kBytes = sizeof(block_q6_K);
   Floats scale;
   Ints words[4];  // the 16 signed scales
@@ -115,19 +136,27 @@ struct Q6_K {
     gather_words(rows, at + sizeof(block_q6_K) - 16, last);
     scale = Simd::half_to_floats(Simd::right(last[3], 16));
   }
-  static Ints codes(const uint8_t* const* rows, size_t at, int block, int half) {
-    const int part = block / 4, quarter = block % 4;
-    const Ints low = Simd::gather(rows, at + offsetof(block_q6_K, ql) + 64 * part + 32 * (quarter % 2) + 16 * half);
-    const Ints high = Simd::gather(rows, at + offsetof(block_q6_K, qh) + 32 * part + 16 * half);
-    const Ints upper = Simd::left(Simd::both(Simd::right(high, 2 * quarter), Simd::all(0x03030303)), 4);
-    const Ints six = Simd::either(Simd::both(Simd::right(low, 4 * (quarter / 2)), Simd::all(0x0F0F0F0F)), upper);
-    return Simd::add_bytes(six, Simd::all(0x60606060));  // kOffset - 32
-  }
   Floats scales(int block, int half) const {
     const int index = 2 * block + half;
     const Ints byte = Simd::right_signed(Simd::left(words[index / 4], 24 - 8 * (index % 4)), 24);
     return Simd::multiply(scale, Simd::to_floats(byte));
   }
+
+  struct Part {
+    Ints low[2][4], high[4];
+    Part(const uint8_t* const* rows, size_t at, int part) {
+      const int eighth = part / 2, half = part % 2;
+      for (int i = 0; i < 2; i++)
+        gather_words(rows, at + offsetof(block_q6_K, ql) + 64 * eighth + 32 * i + 16 * half, low[i]);
+      gather_words(rows, at + offsetof(block_q6_K, qh) + 32 * eighth + 16 * half, high);
+    }
+    Ints codes(int quarter, int k) const {
+      const Ints upper = Simd::both(Simd::right(high[k], 2 * quarter), Simd::all(0x03030303));
+      const Ints six = Simd::either(nibbles(low[quarter % 2][k], quarter / 2), Simd::left(upper, 4));
+      return Simd::add_bytes(six, Simd::all(0x60606060));  // kOffset - 32
+    }
+  };
+  static int group(int part, int quarter) { return part / 2 * 8 + 2 * quarter + part % 2; }
 };
 
 }  // namespace

@@ -26,24 +26,39 @@ uint64_t saved_states(const Registers& features) {
   return uint64_t{high} << 32 | low;
 }
 
+// What cpuid and the operating system say.
+struct Features {
+  Registers one = cpuid(1, 0), seven = cpuid(7, 0), more = cpuid(7, 1);
+  uint64_t saved = saved_states(one);
+  bool saves(uint64_t states) const { return (saved & states) == states; }
+
+  bool avx2() const { return saves(0x6) && has(seven.ebx, 5) && has(one.ecx, 12) && has(one.ecx, 29); }  // with FMA and F16C
+  bool avx_vnni() const { return avx2() && has(more.eax, 4); }
+  bool avx512_vnni() const {
+    const bool foundation = has(seven.ebx, 16), dq = has(seven.ebx, 17), bw = has(seven.ebx, 30), vl = has(seven.ebx, 31);
+    return avx2() && saves(0xE6) && foundation && dq && bw && vl && has(seven.ecx, 11);
+  }
+  bool avx512_bf16() const { return avx512_vnni() && has(more.eax, 5); }
+  bool amx_int8() const { return saves(0x60000) && has(seven.edx, 24) && has(seven.edx, 25); }
+};
+
 }  // namespace
 
+std::vector<const Kernels*> runnable_kernels() {
+  const Features features;
+  std::vector<const Kernels*> found;
+  if (features.avx512_bf16()) found.push_back(&kAvx512VnniBf16);
+  if (features.avx512_vnni()) found.push_back(&kAvx512Vnni);
+  if (features.avx_vnni()) found.push_back(&kAvxVnni);
+  if (features.avx2()) found.push_back(&kAvx2);
+  return found;
+}
+
 const Kernels* kernels_of_this_cpu() {
-  const Registers one = cpuid(1, 0), seven = cpuid(7, 0), more = cpuid(7, 1);
-  const uint64_t saved = saved_states(one);
-  const auto saves = [saved](uint64_t states) { return (saved & states) == states; };
-  constexpr uint64_t kVectors256 = 0x6, kVectors512 = 0xE6, kTiles = 0x60000;
-
   // llama.cpp multiplies bytes on AMX's tiles, many times as fast as vectors can.
-  const bool amx_int8 = has(seven.edx, 24) && has(seven.edx, 25);
-  if (amx_int8 && saves(kTiles)) return nullptr;
-
-  const bool fma = has(one.ecx, 12), f16c = has(one.ecx, 29), avx2 = has(seven.ebx, 5);
-  if (!saves(kVectors256) || !fma || !f16c || !avx2) return nullptr;
-  const bool foundation = has(seven.ebx, 16), dq = has(seven.ebx, 17), bw = has(seven.ebx, 30), vl = has(seven.ebx, 31);
-  const bool vnni512 = has(seven.ecx, 11), bf16 = has(more.eax, 5), vnni256 = has(more.eax, 4);
-  if (saves(kVectors512) && foundation && dq && bw && vl && vnni512) return bf16 ? &kAvx512VnniBf16 : &kAvx512Vnni;
-  return vnni256 ? &kAvxVnni : &kAvx2;
+  if (Features().amx_int8()) return nullptr;
+  const std::vector<const Kernels*> found = runnable_kernels();
+  return found.empty() ? nullptr : found.front();
 }
 
 }  // namespace scorehead::accel

@@ -63,44 +63,53 @@ void pack_floats(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
   row_pointers(rows, pointers);
   constexpr size_t kStep = 4 * Type::kInputs;  // inputs of 16 bytes
   auto* out = reinterpret_cast<float*>(panel);
-  for (size_t k = 0; k < count; k += kStep)
+  for (size_t k = 0; k < count; k += kStep) {
+    const size_t at = (first + k) * 4 / Type::kInputs;
+    if (at % kLine == 0) prefetch<kLine>(pointers, at);
     for (int v = 0; v < kVectors; v++) {
       Ints words[4];
-      gather_words(pointers + v * Simd::kLanes, (first + k) * 4 / Type::kInputs, words);
+      gather_words(pointers + v * Simd::kLanes, at, words);
       for (int word = 0; word < 4; word++)
         for (int i = 0; i < Type::kInputs; i++)
           Simd::store(out + (k + word * Type::kInputs + i) * kColumns + v * Simd::kLanes, Type::numbers(words[word], i));
     }
+  }
 }
 
 // Codes of a quantised type as the floats that they stand for.
+template <class Type>
+Floats decoded(const Type& type, int group, Ints code) {
+  const Floats scale = type.scales(group / 2, group % 2);
+  if constexpr (Type::kCoding == Coding::minimum_32)
+    return Simd::subtract(Simd::multiply(scale, Simd::to_floats(code)), type.minima(group / 2));
+  else
+    return Simd::multiply(scale, Simd::to_floats(Simd::add(code, Simd::all(-kOffset))));
+}
+
 template <class Type>
 void pack_decoded(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
   const uint8_t* pointers[kColumns];
   row_pointers(rows, pointers);
   auto* out = reinterpret_cast<float*>(panel);
   const size_t begin = first / kBlock / Type::kBlocks, end = begin + count / kBlock / Type::kBlocks;
-  for (size_t group = begin; group < end; group++)
+  for (size_t block = begin; block < end; block++, out += Type::kBlocks * kBlock * kColumns) {
+    const size_t at = block * Type::kBytes;
+    prefetch<Type::kBytes>(pointers, at);
     for (int v = 0; v < kVectors; v++) {
       const uint8_t* const* lanes = pointers + v * Simd::kLanes;
-      const Type type(lanes, group * Type::kBytes);
-      for (int block = 0; block < Type::kBlocks; block++)
-        for (int half = 0; half < 2; half++) {
-          Ints in[4], words[4];
-          for (int i = 0; i < 4; i++) in[i] = Type::codes(lanes + i, group * Type::kBytes, block, half);
-          transpose(in, words);
-          const size_t input = ((group - begin) * Type::kBlocks + block) * kBlock + 16 * half;
+      const Type type(lanes, at);
+      for (int p = 0; p < Type::kParts; p++) {
+        const typename Type::Part part(lanes, at, p);
+        for (int g = 0; g < Type::kGroups; g++) {
+          const int group = Type::group(p, g);
           for (int i = 0; i < 16; i++) {
-            const Ints code = Simd::both(Simd::right(words[i / 4], 8 * (i % 4)), Simd::all(0xFF));
-            Floats weight;
-            if constexpr (Type::kCoding == Coding::minimum_32)
-              weight = Simd::subtract(Simd::multiply(type.scales(block, half), Simd::to_floats(code)), type.minima(block));
-            else
-              weight = Simd::multiply(type.scales(block, half), Simd::to_floats(Simd::add(code, Simd::all(-kOffset))));
-            Simd::store(out + (input + i) * kColumns + v * Simd::kLanes, weight);
+            const Ints code = Simd::both(Simd::right(part.codes(g, i / 4), 8 * (i % 4)), Simd::all(0xFF));
+            Simd::store(out + (group * 16 + i) * kColumns + v * Simd::kLanes, decoded(type, group, code));
           }
         }
+      }
     }
+  }
 }
 
 constexpr scorehead::accel::Kernel float_kernel(size_t input_step, void (*pack)(const Rows&, size_t, size_t, uint8_t*)) {

@@ -81,6 +81,8 @@ template <Coding coding, int M>
 void integer_tile(const Product& product, size_t first_row) {
   using Block = PanelBlock<coding>;
   constexpr int kSteps = kBlock / 4 / Block::kScales;
+  // A tile of few rows waits for each sum before it can add to it again, unless it has two to add to in turn.
+  constexpr bool kTwoChains = M <= 2;
   const CodeBlock* rows[M];
   Simd::Floats totals[M][kVectors];
   for (int m = 0; m < M; m++) {
@@ -92,20 +94,30 @@ void integer_tile(const Product& product, size_t first_row) {
   for (const Block* end = block + product.count / kBlock; block < end; block++) {
 #pragma GCC unroll 2
     for (int part = 0; part < Block::kScales; part++) {
-      Simd::Ints sums[M][kVectors];
+      Simd::Ints sums[M][kVectors], others[M][kVectors];
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++)
-        for (int v = 0; v < kVectors; v++) sums[m][v] = start_of_sum<coding>(*rows[m], part);
+        for (int v = 0; v < kVectors; v++) {
+          sums[m][v] = start_of_sum<coding>(*rows[m], part);
+          others[m][v] = Simd::all(0);
+        }
 #pragma GCC unroll 8
-      for (int k = part * kSteps; k < (part + 1) * kSteps; k++) {
+      for (int step = 0; step < kSteps; step++) {
+        const int k = part * kSteps + step;
         Simd::Ints weights[kVectors];
         for (int v = 0; v < kVectors; v++) weights[v] = Simd::load(block->codes[k][v]);
 #pragma GCC unroll 8
         for (int m = 0; m < M; m++) {
           const Simd::Ints x = Simd::all(four_codes(rows[m]->codes + 4 * k));
-          for (int v = 0; v < kVectors; v++) sums[m][v] = Simd::dot(sums[m][v], weights[v], x);
+          for (int v = 0; v < kVectors; v++) {
+            Simd::Ints& sum = kTwoChains && step % 2 == 1 ? others[m][v] : sums[m][v];
+            sum = Simd::dot(sum, weights[v], x);
+          }
         }
       }
+      if constexpr (kTwoChains)
+        for (int m = 0; m < M; m++)
+          for (int v = 0; v < kVectors; v++) sums[m][v] = Simd::add(sums[m][v], others[m][v]);
       Simd::Floats scales[kVectors];
       for (int v = 0; v < kVectors; v++) scales[v] = Simd::load(block->scales[part][v]);
 #pragma GCC unroll 8

@@ -50,6 +50,8 @@ const Kernel* product_kernel(const Kernels& kernels, const ggml_tensor* node) {
   if (node->op_params[1] == GGML_HINT_SRC0_IS_HADAMARD) return nullptr;
   if (weights->ne[2] != 1 || weights->ne[3] != 1 || !is_plain_weight(weights)) return nullptr;
   if (activations->type != GGML_TYPE_F32 || !is_contiguous(activations) || !is_contiguous(node)) return nullptr;
+  // llama.cpp adds up float32 weights more precisely, in many short sums.
+  if (weights->type == GGML_TYPE_F32) return nullptr;
   const Kernel* kernel = kernels.kernel(weights->type);
   return kernel && weights->ne[0] % kernel->input_step == 0 ? kernel : nullptr;
 }

@@ -13,22 +13,25 @@ void pack_codes(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
   row_pointers(rows, pointers);
   auto* out = reinterpret_cast<Block*>(panel);
   const size_t begin = first / kBlock / Type::kBlocks, end = begin + count / kBlock / Type::kBlocks;
-  for (size_t group = begin; group < end; group++, out += Type::kBlocks) {
-    const size_t at = group * Type::kBytes;
+  for (size_t block = begin; block < end; block++, out += Type::kBlocks) {
+    const size_t at = block * Type::kBytes;
+    prefetch<Type::kBytes>(pointers, at);
     for (int v = 0; v < kVectors; v++) {
       const uint8_t* const* lanes = pointers + v * Simd::kLanes;
+#pragma GCC unroll 8
+      for (int p = 0; p < Type::kParts; p++) {
+        const typename Type::Part part(lanes, at, p);
+#pragma GCC unroll 4
+        for (int g = 0; g < Type::kGroups; g++) {
+          const int group = Type::group(p, g);
+          for (int k = 0; k < 4; k++) Simd::store(out[group / 2].codes[group % 2 * 4 + k][v], part.codes(g, k));
+        }
+      }
       const Type type(lanes, at);
 #pragma GCC unroll 8
-      for (int block = 0; block < Type::kBlocks; block++) {
-        for (int half = 0; half < 2; half++) {
-          Ints in[4], words[4];
-          for (int i = 0; i < 4; i++) in[i] = Type::codes(lanes + i, at, block, half);
-          transpose(in, words);
-          for (int k = 0; k < 4; k++) Simd::store(out[block].codes[4 * half + k][v], words[k]);
-        }
-        for (int part = 0; part < Block::kScales; part++)
-          Simd::store(out[block].scales[part][v], type.scales(block, part));
-        if constexpr (Type::kCoding == Coding::minimum_32) Simd::store(out[block].minima[v], type.minima(block));
+      for (int b = 0; b < Type::kBlocks; b++) {
+        for (int half = 0; half < Block::kScales; half++) Simd::store(out[b].scales[half][v], type.scales(b, half));
+        if constexpr (Type::kCoding == Coding::minimum_32) Simd::store(out[b].minima[v], type.minima(b));
       }
     }
   }
