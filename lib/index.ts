@@ -22,8 +22,9 @@ export {
   type ScoreType,
   type TruncationSide,
 } from "./head/types.ts";
+export { ACCEL_CHOICES, type AccelChoice } from "./model/acceleration.ts";
 export { type DoctorModel, type DoctorReport, doctor } from "./model/doctor.ts";
-export type { ModelInfo } from "./model/engine.ts";
+export type { AccelStats, ModelInfo } from "./model/engine.ts";
 export {
   type InspectOptions,
   type InspectReport,
@@ -53,8 +54,7 @@ export {
 } from "./model/quantize-report.ts";
 export type { Ranked, Weights } from "./model/rank.ts";
 export type { RankResult } from "./model/rank-stream.ts";
-export type { ModelStats } from "./model/scheduler.ts";
-export { ScoreModel } from "./model/score-model.ts";
+export { type ModelStats, ScoreModel } from "./model/score-model.ts";
 export type { StreamResult } from "./model/stream.ts";
 export { PROFILE_NAMES } from "./prompt/profiles.ts";
 export type { ConversationInput, Message } from "./prompt/types.ts";

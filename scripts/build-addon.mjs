@@ -14,16 +14,21 @@ const binary = join(packageRoot, "build", "Release", "scorehead.node");
 export function addonIsStale() {
   if (!existsSync(binary)) return true;
   const built = statSync(binary).mtimeMs;
-  const folders = ["native/core", "native/binding"].map((folder) => join(packageRoot, folder));
+  const folders = ["native/core", "native/binding", "native/accel"].map((folder) => join(packageRoot, folder));
   const sources = folders.flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)));
   return [...sources, join(packageRoot, "binding.gyp")].some((path) => statSync(path).mtimeMs > built);
 }
 
 /** Fetches the headers where they are missing and compiles. Extra arguments go to node-gyp, e.g. `--sanitize=address`. */
 export function buildAddon(/** @type {readonly string[]} */ ...extra) {
+  compile(packageRoot, "rebuild", ...extra);
+}
+
+/** Runs commands of node-gyp in a folder with a binding.gyp. @param {string} folder @param {readonly string[]} args */
+export function compile(folder, ...args) {
   ensureHeaders();
-  const result = spawnSync(process.execPath, [nodeGyp(), "rebuild", "--jobs=max", ...nodedir(), ...extra], {
-    cwd: packageRoot,
+  const result = spawnSync(process.execPath, [nodeGyp(), ...args, "--jobs=max", ...nodedir()], {
+    cwd: folder,
     stdio: ["ignore", process.stderr, process.stderr],
   });
   if (result.status !== 0)

@@ -13,7 +13,11 @@ export const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
 const { llamaCpp } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8"));
 
 /** What compiling the addon and running the tests take from the release. */
-const HEADER_PATHS = ["include", "ggml/include", "models/ggml-vocab-llama-spm.gguf*", "models/templates", "LICENSE"];
+const HEADER_PATHS = [
+  ...["include", "ggml/include", "models/ggml-vocab-llama-spm.gguf*", "models/templates", "LICENSE"],
+  // For the accelerator: the interface of backends, and the layouts of the weight types.
+  ...["ggml/src/ggml-backend-impl.h", "ggml/src/ggml-common.h"],
+];
 const vendor = join(packageRoot, "native", "vendor");
 const stamp = join(vendor, ".version");
 

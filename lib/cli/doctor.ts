@@ -17,7 +17,7 @@ export function doctorCommand(): Command {
     .summary("show what is found on this machine")
     .description(
       "Show the llama.cpp libraries, devices, memory and versions that are found here, and what a model would use, as " +
-        "loaded with the same --device, --kv and --context. Exit code 1 where something is missing, or does not fit.",
+        "loaded with the same --device, --kv, --context and --accel. Exit code 1 where something is missing, or does not fit.",
     )
     .argument(
       "[model]",
@@ -31,11 +31,11 @@ export function doctorCommand(): Command {
 }
 
 async function run(model: string | undefined, options: DoctorCommandOptions): Promise<void> {
-  const { json, device, kv, context, tokenizer, offline } = options;
-  if (model === undefined && (kv ?? context ?? tokenizer ?? offline) !== undefined)
-    throw new UsageError("--kv, --context, --tokenizer and --offline are about a model: name one.");
+  const { json, device, kv, context, accel, tokenizer, offline } = options;
+  if (model === undefined && (kv ?? context ?? accel ?? tokenizer ?? offline) !== undefined)
+    throw new UsageError("--kv, --context, --accel, --tokenizer and --offline are about a model: name one.");
   const report = await doctor(model, {
-    ...given({ device, kv, context, tokenizer, offline }),
+    ...given({ device, kv, context, accel, tokenizer, offline }),
     onWarning: (message) => say(`warning: ${message}`),
   });
   await writeLines(json ? [JSON.stringify(report)] : reportLines(report, device));
@@ -55,6 +55,7 @@ function reportLines(report: DoctorReport, device = "auto"): string[] {
       ["cpu", cpu.model],
       ["cpu library", cpu.library],
       ["cpu features", cpu.features.join(", ") || null],
+      ["accel", cpu.accelerator.kernels ?? `none: ${cpu.accelerator.reason}`],
       ["threads", String(cpu.threads)],
       ["memory", `${formatBytes(memory.freeBytes)} free of ${formatBytes(memory.totalBytes)}`],
       ["device", report.device && `${report.device}, what \`--device ${device}\` takes`],
@@ -75,6 +76,13 @@ function deviceLine({ name, description, backend, kind, freeBytes, totalBytes }:
   return `  ${name}: ${description} (${backend}, ${kind})${memory}`;
 }
 
-function modelLines({ path, architecture, profile, reasons }: DoctorModel): string[] {
-  return [`path ${path}`, `model ${architecture}, profile ${profile}`, ...reasons];
+function modelLines({
+  path,
+  architecture,
+  profile,
+  reasons,
+  acceleration: { kernels, reason },
+}: DoctorModel): string[] {
+  const accel = `accel ${kernels ?? "off"}: ${reason}`;
+  return [`path ${path}`, `model ${architecture}, profile ${profile}`, ...reasons, accel];
 }

@@ -1,6 +1,7 @@
 /** The options of the commands that compute with a model: which one, on what, and how texts are read. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import {
+  ACCEL_CHOICES,
   type AttachOptions,
   DEVICE_CHOICES,
   isReadPosition,
@@ -16,7 +17,7 @@ import { finiteNumbers, given, interruptible, wholeNumber } from "./arguments.ts
 import { addHubOptions, addTokenizerOption, type HubCommandOptions, hubOptions, planSentence } from "./hub-options.ts";
 import { ProgressLine, stageProgress } from "./progress.ts";
 
-type DeviceOptions = Pick<LoadOptions, "device" | "kv" | "context">;
+type DeviceOptions = Pick<LoadOptions, "device" | "kv" | "context" | "accel">;
 
 /** A head that is attached, and what it means. */
 export type HeadCommandOptions = Pick<AttachOptions, "head" | "tokenizer" | "profile" | "type" | "labels" | "read">;
@@ -82,18 +83,23 @@ export function addDeviceOptions(command: Command): void {
       "--context <tokens>",
       "size of the KV cache; default: the model's length where memory allows",
       wholeNumber(1),
+    )
+    .addOption(
+      new Option("--accel <choice>", "scorehead's own kernels on the CPU; default: auto, where they help").choices(
+        ACCEL_CHOICES,
+      ),
     );
 }
 
 /** Loads the model. Getting and converting it shows how far it is; Ctrl-C leaves of it what was downloaded. */
 export async function loadModel(path: string, options: ModelOptions): Promise<ScoreModel> {
-  const { head, type, labels, profile, tokenizer, device, kv, context } = options;
+  const { head, type, labels, profile, tokenizer, device, kv, context, accel } = options;
   const { threads, gpuLayers, mainGpu, tensorSplit } = options;
   const line = new ProgressLine();
   try {
     return await interruptible((signal) =>
       ScoreModel.load(path, {
-        ...given({ head, type, labels, profile, tokenizer, device, kv, context }),
+        ...given({ head, type, labels, profile, tokenizer, device, kv, context, accel }),
         ...given({ threads, gpuLayers, mainGpu, tensorSplit }),
         ...hubOptions(options),
         onPlan: (plan) => line.say(planSentence(plan)),

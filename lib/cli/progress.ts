@@ -123,8 +123,10 @@ export interface Answered {
   readonly size: number | null;
 }
 
+type TokenStats = Pick<ModelStats, "tokensAsked" | "tokensComputed" | "tokensReused">;
+
 /** E.g. "1200 inputs, 24.0/s, 3100 tokens/s, 61 % reused, 40 % of the file, 75 s left". */
-export function describeAnswering({ count, bytes, size }: Answered, seconds: number, stats: ModelStats): string {
+export function describeAnswering({ count, bytes, size }: Answered, seconds: number, stats: TokenStats): string {
   const { tokensAsked, tokensReused } = stats;
   const reused = tokensAsked === 0 ? 0 : Math.floor((100 * tokensReused) / tokensAsked);
   const parts = [

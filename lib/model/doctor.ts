@@ -10,6 +10,7 @@ import { isScoreheadError } from "../errors.ts";
 import { type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import { headFromMetadata } from "../head/metadata.ts";
+import type { Accelerator } from "../runtime/accelerator.ts";
 import { addon, manifest } from "../runtime/addon.ts";
 import type { NativeDevice } from "../runtime/contract.ts";
 import { GPU_KINDS, gpuFolders, packageNames } from "../runtime/locate.ts";
@@ -24,6 +25,7 @@ import {
 import { peekHubModel } from "../source/hub-model.ts";
 import { findSource, type Source } from "../source/resolve.ts";
 import { lentDirectory } from "../source/tokenizer.ts";
+import { type Acceleration, chooseAcceleration } from "./acceleration.ts";
 import { plannedContents } from "./inspect.ts";
 import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
 import { attempt, note, type Problem } from "./problems.ts";
@@ -55,6 +57,8 @@ export interface DoctorReport {
     readonly features: readonly string[];
     /** The file name of the CPU backend that it chose; null where it is not to be told. */
     readonly library: string | null;
+    /** scorehead's own kernels. */
+    readonly accelerator: Accelerator;
     /** Computing threads by default. */
     readonly threads: number;
   };
@@ -68,6 +72,8 @@ export interface DoctorModel extends Sizing {
   readonly path: string;
   readonly architecture: string;
   readonly profile: string;
+  /** Whether scorehead's own kernels compute it. */
+  readonly acceleration: Acceleration;
 }
 
 /**
@@ -87,12 +93,13 @@ export async function doctor(source?: string, options?: DoctorOptions): Promise<
   const native = attempt(problems, addon);
   const runtime = native && attempt(problems, openRuntime);
   const selection = runtime && attempt(problems, () => selectDevices(checked.device ?? "auto"));
+  const accelerator = runtime?.accelerator ?? { kernels: null, reason: "there are no libraries to load it into" };
   // Without libraries the CPU is what can be told of; without the device that was asked for, nothing is.
   const device = runtime ? selection : CPU;
   const model =
     source === undefined || device === null
       ? null
-      : await modelUse(source, device, checked).catch((error: unknown) => {
+      : await modelUse(source, device, accelerator, checked).catch((error: unknown) => {
           if (isScoreheadError(error, "ERR_ARGUMENT")) throw error;
           return note(problems, error);
         });
@@ -114,6 +121,7 @@ export async function doctor(source?: string, options?: DoctorOptions): Promise<
       model: cpus()[0]?.model ?? "unknown",
       features: runtime?.addon.cpuFeatures() ?? [],
       library: runtime && cpuLibrary(runtime),
+      accelerator,
       threads: availableParallelism(),
     },
     memory: { freeBytes: freemem(), totalBytes: totalmem() },
@@ -145,21 +153,30 @@ function cpuLibrary({ directory }: Runtime): string | null {
 
 const CPU: DeviceSelection = { kind: "cpu", devices: [] };
 
-async function modelUse(path: string, device: DeviceSelection, options: DoctorOptions): Promise<DoctorModel> {
-  const { backbone, head } = await modelOf(path, options);
+async function modelUse(
+  path: string,
+  device: DeviceSelection,
+  accelerator: Accelerator,
+  options: DoctorOptions,
+): Promise<DoctorModel> {
+  const { backbone, head, tensors } = await modelOf(path, options);
   const { maxLength, profile } = head;
-  return { path, architecture: backbone.architecture, profile, ...chooseSizes(backbone, maxLength, device, options) };
+  const acceleration = chooseAcceleration(options.accel, device, accelerator, tensors);
+  const sizing = chooseSizes(backbone, maxLength, device, options);
+  return { path, architecture: backbone.architecture, profile, acceleration, ...sizing };
 }
 
-async function modelOf(source: string, options: DoctorOptions): Promise<Pick<Scorable, "backbone" | "head">> {
+type Described = Pick<Scorable, "backbone" | "head"> & Pick<GgufContents, "tensors">;
+
+async function modelOf(source: string, options: DoctorOptions): Promise<Described> {
   const found = await findSource(source);
   if (found.kind === "file") {
     const file = await readGguf(source);
     refuseTokenizer(file, options.tokenizer);
-    return openScorable(file, { tokenizer: await lentDirectory(options) });
+    return { ...(await openScorable(file, { tokenizer: await lentDirectory(options) })), tensors: file.tensors };
   }
   const contents = await contentsOf(source, found, options);
-  return { backbone: readBackbone(contents), head: headFromMetadata(contents.metadata) };
+  return { backbone: readBackbone(contents), head: headFromMetadata(contents.metadata), tensors: contents.tensors };
 }
 
 /** What the file will hold that a checkpoint converts to, or holds that is on the hub. */

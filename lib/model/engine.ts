@@ -13,6 +13,7 @@ import type { Profile } from "../prompt/types.ts";
 import type { ModelHandle, NativeAddon, NativeNetwork } from "../runtime/contract.ts";
 import { type DeviceSelection, nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
+import { type Acceleration, chooseAcceleration } from "./acceleration.ts";
 import { Collector } from "./collector.ts";
 import type { LoadOptions } from "./options.ts";
 import { type Decode, Scheduler } from "./scheduler.ts";
@@ -32,7 +33,17 @@ export interface Engine {
   readonly tokenText: (id: number) => string;
   /** The most positions that the backbone was made for. */
   readonly contextLength: number;
+  /** What scorehead's own kernels have computed. */
+  readonly accel: () => AccelStats | null;
   readonly info: ModelInfo;
+}
+
+export interface AccelStats {
+  /** The kernels in use, e.g. "avx512-vnni". */
+  readonly kernels: string;
+  /** Products with weight matrices, and attentions, one a layer and micro-batch. */
+  readonly products: number;
+  readonly attentions: number;
 }
 
 /** Facts about a loaded model. */
@@ -62,16 +73,22 @@ export async function openEngine(scorable: Scorable, options: LoadOptions): Prom
   const head = headFor(scorable, options.profile);
   checkReadToken(head, rules);
   const spec = loadedHead(head);
-  const { addon } = openRuntime();
+  const { addon, accelerator } = openRuntime();
   const selection = selectDevices(options.device ?? "auto");
+  const acceleration = chooseAcceleration(options.accel, selection, accelerator, file.tensors);
   const sizing = chooseSizes(backbone, spec.maxLength, selection, options);
-  const opened = await openModel(addon, file.path, head, selection, sizing, options);
+  const opened = await openModel(addon, file.path, head, selection, sizing, acceleration, options);
   const collector = new Collector(spec);
   const limits = { ...sizing, contextTokens: opened.contextTokens };
-  const decode: Decode = (batch) =>
-    addon.decode(opened.handle, batch).catch((error: unknown) => {
+  const work = { products: 0, attentions: 0 };
+  const decode: Decode = async (batch) => {
+    const result = await addon.decode(opened.handle, batch).catch((error: unknown) => {
       throw nativeError(error);
     });
+    work.products += result.products;
+    work.attentions += result.attentions;
+    return result;
+  };
   return {
     addon,
     handle: opened.handle,
@@ -83,6 +100,7 @@ export async function openEngine(scorable: Scorable, options: LoadOptions): Prom
     rules,
     tokenText: tokenTexts(file),
     contextLength: backbone.contextLength,
+    accel: () => (acceleration.kernels === null ? null : { kernels: acceleration.kernels, ...work }),
     info: modelInfo(file, spec, backbone, selection, limits),
   };
 }
@@ -93,6 +111,7 @@ async function openModel(
   head: HeadSpec,
   { devices }: DeviceSelection,
   sizing: Sizing,
+  { kernels }: Acceleration,
   { mainGpu, tensorSplit }: LoadOptions,
 ) {
   if (mainGpu !== undefined && mainGpu >= devices.length)
@@ -116,6 +135,7 @@ async function openModel(
       batchTokens: sizing.batchTokens,
       maxOutputs: sizing.maxOutputs,
       threads: sizing.threads,
+      accel: kernels !== null,
       kvF32: sizing.kv === "f32",
       head: nativeNetwork(head.network),
       gate: nativeNetwork(head.gate?.network ?? null),

@@ -7,6 +7,7 @@ import type { ConversationInput, Message } from "../prompt/types.ts";
 import { DEVICE_CHOICES, type DeviceChoice } from "../runtime/open.ts";
 import { SOURCE_CHECKS } from "../source/convert.ts";
 import type { SourceOptions } from "../source/types.ts";
+import { ACCEL_CHOICES, type AccelChoice } from "./acceleration.ts";
 import type { Weights } from "./rank.ts";
 
 /** One text to score: the exact string, a conversation for the profile's template, or token ids taken as given. */
@@ -34,6 +35,11 @@ export interface LoadOptions extends SourceOptions {
   readonly threads?: number | undefined;
   /** Precision of the KV cache. `f16` (default): relative error about 1e-3; `f32`: exact attention, about 1e-6, slower. */
   readonly kv?: "f16" | "f32" | undefined;
+  /**
+   * `auto` (default): compute with scorehead's own kernels where they help, which is on CPUs with AVX2 or better; `off`: with
+   * llama.cpp's alone.
+   */
+  readonly accel?: AccelChoice | undefined;
   /** Tokens that the KV cache holds; default: the model's full length where memory allows, and at least 2048. */
   readonly context?: number | undefined;
   /** Layers to keep on the GPU, -1 for all; default: as many as fit its memory. */
@@ -54,7 +60,7 @@ export interface LoadOptions extends SourceOptions {
 /** What {@link LoadOptions} of the same names would do. */
 export type DoctorOptions = Pick<
   LoadOptions,
-  "device" | "kv" | "context" | "tokenizer" | "offline" | "onWarning" | "signal"
+  "device" | "kv" | "context" | "accel" | "tokenizer" | "offline" | "onWarning" | "signal"
 >;
 
 export interface ScoreOptions {
@@ -97,6 +103,7 @@ const LOAD_CHECKS: Readonly<Record<keyof LoadOptions, Check>> = {
   device: oneOf(DEVICE_CHOICES),
   threads: integer(1, 512),
   kv: oneOf(["f16", "f32"]),
+  accel: oneOf(ACCEL_CHOICES),
   context: integer(1, MOST_TOKENS),
   gpuLayers: integer(-1, 10_000),
   mainGpu: integer(0, 255),
@@ -111,6 +118,7 @@ const LOAD_CHECKS: Readonly<Record<keyof LoadOptions, Check>> = {
 const DOCTOR_CHECKS: Readonly<Record<keyof DoctorOptions, Check>> = {
   device: LOAD_CHECKS.device,
   kv: LOAD_CHECKS.kv,
+  accel: LOAD_CHECKS.accel,
   context: LOAD_CHECKS.context,
   tokenizer: LOAD_CHECKS.tokenizer,
   offline: LOAD_CHECKS.offline,

@@ -8,8 +8,8 @@ import type { Collector } from "./collector.ts";
 import { NonFiniteOutput } from "./non-finite.ts";
 import { Slices } from "./slices.ts";
 
-/** What a model has done since it was loaded. */
-export interface ModelStats {
+/** What a model has been asked for and has computed since it was loaded. */
+export interface SchedulerStats {
   /** Tokens of all texts that were asked for. */
   readonly tokensAsked: number;
   /** Tokens that were computed; the card reading adds two a text. */
@@ -61,7 +61,7 @@ export class Scheduler {
     this.#planner = new Planner(limits, () => this.#nextRows());
   }
 
-  get stats(): ModelStats {
+  get stats(): SchedulerStats {
     const { asked, computed } = this.#planner.stats;
     return {
       tokensAsked: asked,

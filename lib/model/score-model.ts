@@ -6,7 +6,7 @@ import type { ScoreModelOutput } from "../head/output.ts";
 import type { Message } from "../prompt/types.ts";
 import { subscribeLog } from "../runtime/log.ts";
 import { openSource } from "../source/open.ts";
-import { type Engine, type ModelInfo, openEngine } from "./engine.ts";
+import { type AccelStats, type Engine, type ModelInfo, openEngine } from "./engine.ts";
 import {
   checkLoadOptions,
   checkRankOptions,
@@ -26,9 +26,15 @@ import { scoreInputs } from "./pipeline.ts";
 import { toIds } from "./prepare.ts";
 import { type Ranked, rankInputs, rankScores, resolveWeights } from "./rank.ts";
 import { type RankResult, streamRankings } from "./rank-stream.ts";
-import type { ModelStats } from "./scheduler.ts";
+import type { SchedulerStats } from "./scheduler.ts";
 import { checkIterable, type StreamResult, streamScores } from "./stream.ts";
 import type { Items } from "./stream-source.ts";
+
+/** What a model has done since it was loaded. */
+export interface ModelStats extends SchedulerStats {
+  /** What scorehead's own kernels computed; null where they are not in use. */
+  readonly accel: AccelStats | null;
+}
 
 /**
  * A reward or cost model, loaded and ready to score.
@@ -55,7 +61,7 @@ export class ScoreModel {
 
   /** What has been asked for, computed and reused since the model was loaded. */
   stats(): ModelStats {
-    return this.#engine.scheduler.stats;
+    return { ...this.#engine.scheduler.stats, accel: this.#engine.accel() };
   }
 
   /**

@@ -22,13 +22,16 @@ export const manifest = require("../../package.json") as Manifest;
 /** The package's version. */
 export const version: string = manifest.version;
 
+/** node-gyp-build. */
+const prebuilt = require("node-gyp-build") as { (root: string): NativeAddon; path(root: string): string };
+
 let loaded: NativeAddon | undefined;
 
 /** The addon. Throws ERR_RUNTIME with the remedy where it cannot be loaded. */
 export function addon(): NativeAddon {
   if (loaded) return loaded;
   try {
-    const native = (require("node-gyp-build") as (root: string) => NativeAddon)(packageRoot);
+    const native = prebuilt(packageRoot);
     // Synchronous and the last thing to run, also after process.exit() in the middle of a batch.
     process.once("exit", () => native.shutDown());
     loaded = native;
@@ -42,4 +45,9 @@ export function addon(): NativeAddon {
       cause,
     );
   }
+}
+
+/** The addon's file. */
+export function addonPath(): string {
+  return prebuilt.path(packageRoot);
 }

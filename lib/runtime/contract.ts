@@ -48,6 +48,8 @@ export interface OpenModelOptions {
   /** The most outputs of one batch. */
   readonly maxOutputs: number;
   readonly threads: number;
+  /** Compute with scorehead's own kernels; only where there are no devices and {@link NativeAddon.loadAccelerator} found some. */
+  readonly accel: boolean;
   /** F32 cache and exact attention, else F16. */
   readonly kvF32: boolean;
   readonly head: NativeNetwork;
@@ -120,6 +122,9 @@ export interface NativeBatchResult {
   readonly nonFinite: number;
   /** Graph nodes that llama.cpp went on to after the final norm; 0: the vocabulary matmul was skipped. */
   readonly nodesAfterNorm: number;
+  /** Weight products and attentions that scorehead's own kernels computed. */
+  readonly products: number;
+  readonly attentions: number;
 }
 
 export interface QuantizeOptions {
@@ -147,6 +152,8 @@ export interface NativeAddon {
   openLibraries(libraries: LibrarySet): string;
   /** Loads one more backend; 0 devices and the reason where it is of no use here. */
   loadBackend(path: string): { readonly devices: number; readonly reason: string };
+  /** Loads scorehead's own kernels, once for the process; null and the reason where none fit this processor. */
+  loadAccelerator(path: string): { readonly kernels: string | null; readonly reason: string };
   devices(): NativeDevice[];
   cpuFeatures(): string[];
   /** Receives llama.cpp's log of the whole process; null: silence. */

@@ -1,6 +1,7 @@
 /** Opening the runtime: the libraries once for the process, GPU backends as they are asked for, and the devices. */
 import { readFileSync } from "node:fs";
 import { type ErrorCode, isScoreheadError, ScoreheadError } from "../errors.ts";
+import { type Accelerator, loadAccelerator } from "./accelerator.ts";
 import { addon, manifest } from "./addon.ts";
 import type { LibrarySet, NativeAddon, NativeDevice } from "./contract.ts";
 import {
@@ -31,6 +32,7 @@ export interface Runtime {
   readonly version: string;
   readonly directory: string;
   readonly origin: string;
+  readonly accelerator: Accelerator;
 }
 
 /** What a model runs on. */
@@ -68,7 +70,8 @@ export function openRuntime(): Runtime {
     try {
       const version = openLibraries(native, libraries);
       attempts.push({ path: folder.directory, origin: folder.origin, outcome: "opened" });
-      runtime = { addon: native, version, directory: folder.directory, origin: folder.origin };
+      const accelerator = loadAccelerator(native);
+      runtime = { addon: native, version, directory: folder.directory, origin: folder.origin, accelerator };
       return runtime;
     } catch (error) {
       // Libraries that were opened and refused stay mapped and conflict with the next folder's; they are the reason then.

@@ -2,6 +2,7 @@
 // proves that both lists agree.
 #include <cstring>
 
+#include "../core/accelerator.h"
 #include "../core/dequantize.h"
 #include "../core/error.h"
 #include "../core/file_lock.h"
@@ -81,6 +82,16 @@ Napi::Value load_backend_(const Napi::CallbackInfo& info) {
   return out;
 }
 
+Napi::Value load_accelerator_(const Napi::CallbackInfo& info) {
+  const std::string path = string_at(info, 0);
+  std::string reason;
+  const std::string kernels = guarded(info.Env(), [&] { return load_accelerator(path, reason); });
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("kernels", kernels.empty() ? info.Env().Null() : Napi::String::New(info.Env(), kernels));
+  out.Set("reason", reason);
+  return out;
+}
+
 Napi::Value devices_(const Napi::CallbackInfo& info) {
   const auto found = guarded(info.Env(), [] { return devices(); });
   Napi::Array array = Napi::Array::New(info.Env(), found.size());
@@ -145,6 +156,7 @@ EngineOptions engine_options(const Napi::Object& object) {
   options.batch_tokens = static_cast<uint32_t>(get_size(object, "batchTokens"));
   options.max_outputs = static_cast<uint32_t>(get_size(object, "maxOutputs"));
   options.threads = get_size(object, "threads");
+  options.accel = get_bool(object, "accel");
   options.kv_f32 = get_bool(object, "kvF32");
   options.head = network_from(object, "head");
   options.gate = network_from(object, "gate");
@@ -219,6 +231,8 @@ Napi::Value decode_(const Napi::CallbackInfo& info) {
       out.Set("gates", copied<Napi::Float32Array>(env, result->gates));
       out.Set("nonFinite", Napi::Number::New(env, static_cast<double>(result->non_finite)));
       out.Set("nodesAfterNorm", Napi::Number::New(env, static_cast<double>(result->nodes_after_norm)));
+      out.Set("products", Napi::Number::New(env, static_cast<double>(result->accelerated.products)));
+      out.Set("attentions", Napi::Number::New(env, static_cast<double>(result->accelerated.attentions)));
       return out;
     };
   });
@@ -286,6 +300,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));
   exports.Set("openLibraries", Napi::Function::New(env, open_libraries_));
   exports.Set("loadBackend", Napi::Function::New(env, load_backend_));
+  exports.Set("loadAccelerator", Napi::Function::New(env, load_accelerator_));
   exports.Set("devices", Napi::Function::New(env, devices_));
   exports.Set("cpuFeatures", Napi::Function::New(env, cpu_features_));
   exports.Set("setLog", Napi::Function::New(env, set_log_));

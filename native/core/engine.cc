@@ -83,6 +83,8 @@ void Engine::open_model() {
   params.devices = devices.data();
   params.n_gpu_layers = options_.devices.empty() ? 0 : options_.gpu_layers;
   params.kv_overrides = overrides;
+  // Weights that llama.cpp has rearranged for its own kernels are of no use to others.
+  params.use_extra_bufts = !options_.accel;
   if (options_.main_gpu >= 0) {
     params.split_mode = LLAMA_SPLIT_MODE_NONE;
     params.main_gpu = options_.main_gpu;
@@ -141,6 +143,7 @@ void Engine::open_context() {
   params.abort_callback_data = const_cast<std::atomic<bool>*>(&cancelled_);
 
   const LogCapture log;
+  const AcceleratedContexts accelerated(options_.accel);
   context_ = api.llama_init_from_model(model_, params);
   if (!context_)
     throw Error("ERR_MEMORY", with_log("llama.cpp cannot set up a context of " + std::to_string(options_.context_tokens) +
@@ -242,6 +245,7 @@ BatchResult Engine::decode(const Batch& batch) {
                      wanted.data()};
 
   observer_.begin(width, batch.remember, batch.recall);
+  const accel::Work before = accelerator_work();
   const LogCapture log;
   const int32_t status = llama().llama_decode(context_, raw);
   if (status == 1) throw Error("ERR_MEMORY", "The KV cache has no room for the batch.");
@@ -251,6 +255,8 @@ BatchResult Engine::decode(const Batch& batch) {
 
   BatchResult result = read_outputs(batch, observer_.hidden());
   result.nodes_after_norm = observer_.nodes_after_norm();
+  const accel::Work after = accelerator_work();
+  result.accelerated = {after.products - before.products, after.attentions - before.attentions};
   return result;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "accelerator.h"
 #include "graph_observer.h"
 #include "head.h"
 
@@ -23,6 +24,7 @@ struct EngineOptions {
   uint32_t batch_tokens = 0;         // the most tokens of one decode(), computed as one micro-batch
   uint32_t max_outputs = 0;          // the most outputs of one decode()
   int32_t threads = 1;
+  bool accel = false;   // compute with scorehead's own kernels; for the CPU alone
   bool kv_f32 = false;  // F32 cache and exact attention; else F16, with fused attention where the device has it
   Network head;
   Network gate;  // a second network, for the outputs that ask for it; or empty
@@ -57,6 +59,7 @@ struct BatchResult {
   std::vector<float> gates;   // [tokens with kGate, gate outputs], in token order
   int64_t non_finite = -1;    // the first output with a NaN or infinity, and then no numbers are given; -1: none
   uint64_t nodes_after_norm = 0;
+  accel::Work accelerated;  // what the accelerator computed of it
 };
 
 class Engine {

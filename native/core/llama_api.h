@@ -41,6 +41,7 @@
   X(ggml_backend_dev_count)          \
   X(ggml_backend_dev_get)            \
   X(ggml_backend_dev_by_name)        \
+  X(ggml_backend_dev_by_type)        \
   X(ggml_backend_dev_name)           \
   X(ggml_backend_dev_description)    \
   X(ggml_backend_dev_type)           \
@@ -48,9 +49,15 @@
   X(ggml_backend_dev_backend_reg)    \
   X(ggml_backend_reg_name)           \
   X(ggml_backend_reg_dev_count)      \
+  X(ggml_backend_reg_dev_get)        \
   X(ggml_backend_reg_get_proc_address) \
   X(ggml_backend_tensor_get)         \
-  X(ggml_backend_tensor_set)        
+  X(ggml_backend_tensor_set)         \
+  X(ggml_graph_n_nodes)              \
+  X(ggml_graph_node)                 \
+  X(ggml_init)                       \
+  X(ggml_free)                       \
+  X(ggml_custom_4d)
 
 namespace scorehead {
 

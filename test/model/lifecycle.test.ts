@@ -16,7 +16,7 @@ interface Ending {
 }
 
 async function run(scenario: string): Promise<Ending> {
-  const file = await gguf("beaver-reward");
+  const file = await gguf("beaver-reward", "f16"); // computed by the accelerator, where there is one
   const child = spawn(process.execPath, ["--expose-gc", "--import", "tsx", SCENARIOS, scenario, file], {
     env: { ...process.env, SCOREHEAD_CACHE: path("cache") },
     timeout: 50_000,

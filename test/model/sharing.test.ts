@@ -32,7 +32,14 @@ beforeAll(async () => {
   const limits = { contextTokens: 256, batchTokens: 128, maxOutputs: 128 };
   const head = { head: nativeNetwork(network), gate: nativeNetwork(null) };
   const where = { path: file, devices: [], gpuLayers: -1, mainGpu: -1, tensorSplit: new Float32Array(0) };
-  ({ handle: reference } = await addon().openModel({ ...where, ...limits, threads: 1, kvF32: true, ...head }));
+  ({ handle: reference } = await addon().openModel({
+    ...where,
+    ...limits,
+    threads: 1,
+    accel: false,
+    kvF32: true,
+    ...head,
+  }));
   return () => addon().closeModel(reference);
 });
 

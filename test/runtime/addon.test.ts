@@ -39,6 +39,7 @@ beforeAll(async () => {
     tensorSplit: new Float32Array(0),
     ...LIMITS,
     threads: 1,
+    accel: false,
     kvF32: true,
     head: { layers: [layer(1, HIDDEN)], activation: "relu" },
     gate: { layers: [], activation: "relu" },

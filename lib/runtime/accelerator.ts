@@ -1,0 +1,22 @@
+/** Finding and loading the accelerator: scorehead's own kernels for the CPU, a library beside the addon. */
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { addonPath } from "./addon.ts";
+import type { NativeAddon } from "./contract.ts";
+
+export interface Accelerator {
+  /** The kernels that fit this processor, e.g. "avx512-vnni"; null: there are none. */
+  readonly kernels: string | null;
+  /** Why there are none, or empty. */
+  readonly reason: string;
+}
+
+/** Loads the accelerator, once for the process. To be called after opening the libraries and before any model is. */
+export function loadAccelerator(native: NativeAddon): Accelerator {
+  // Native code inside an Electron archive is unpacked beside it.
+  const folder = dirname(addonPath()).replace(/app\.asar(?=[\\/])/, "app.asar.unpacked");
+  const path = join(folder, "scorehead-accel.so");
+  if (!existsSync(path))
+    return { kernels: null, reason: `it is not made for ${process.platform}-${process.arch} yet, or was not compiled` };
+  return native.loadAccelerator(path);
+}

@@ -1,0 +1,127 @@
+// Products of floats: weights of any float type as a float32 panel, float32 activations. Included by all translation units
+// of instruction sets; see simd_512.h for the linkage.
+#pragma once
+
+#include "code_types.h"
+
+namespace {
+
+// Inputs that are added up in one go. Sums of sums lose less to rounding than one long sum.
+constexpr size_t kFloatChunk = 512;
+
+template <int M>
+void float_tile(const Product& product, size_t first_row) {
+  Simd::Floats totals[M][kVectors];
+  const float* rows[M];
+  for (int m = 0; m < M; m++) {
+    rows[m] = reinterpret_cast<const float*>(product.activations + (first_row + m) * product.activation_stride) + product.first;
+    for (int v = 0; v < kVectors; v++) totals[m][v] = Simd::zero();
+  }
+  const auto* panel = reinterpret_cast<const float*>(product.panel);
+#pragma GCC unroll 2
+  for (size_t k = 0; k < product.count; k++, panel += kColumns) {
+    Simd::Floats weights[kVectors];
+    for (int v = 0; v < kVectors; v++) weights[v] = Simd::load(panel + v * Simd::kLanes);
+#pragma GCC unroll 12
+    for (int m = 0; m < M; m++) {
+      const Simd::Floats x = Simd::all(rows[m][k]);
+      for (int v = 0; v < kVectors; v++) totals[m][v] = Simd::multiply_add(weights[v], x, totals[m][v]);
+    }
+  }
+  store_tile<M>(product, first_row, totals);
+}
+
+struct FloatTile {
+  template <int M>
+  static void run(const Product& product, size_t first_row) {
+    float_tile<M>(product, first_row);
+  }
+};
+
+inline void multiply_floats(const Product& product) { for_each_tile<FloatTile, Simd::kFloatTile>(product); }
+
+// Each float type says how many inputs a word of 4 bytes holds, and the number of input `i` of the words.
+
+struct F32 {
+  static constexpr int kInputs = 1;
+  static Floats numbers(Ints words, int) { return Simd::floats(words); }
+};
+struct F16 {
+  static constexpr int kInputs = 2;
+  static Floats numbers(Ints words, int i) { return Simd::half_to_floats(Simd::right(words, 16 * i)); }
+};
+struct BF16 {
+  static constexpr int kInputs = 2;
+  static Floats numbers(Ints words, int i) {
+    return Simd::floats(i == 0 ? Simd::left(words, 16) : Simd::both(words, Simd::all(static_cast<int32_t>(0xFFFF0000))));
+  }
+};
+
+template <class Type>
+void pack_floats(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
+  const uint8_t* pointers[kColumns];
+  row_pointers(rows, pointers);
+  constexpr size_t kStep = 4 * Type::kInputs;  // inputs of 16 bytes
+  auto* out = reinterpret_cast<float*>(panel);
+  for (size_t k = 0; k < count; k += kStep) {
+    const size_t at = (first + k) * 4 / Type::kInputs;
+    if (at % kLine == 0) prefetch<kLine>(pointers, at);
+    for (int v = 0; v < kVectors; v++) {
+      Ints words[4];
+      gather_words(pointers + v * Simd::kLanes, at, words);
+      for (int word = 0; word < 4; word++)
+        for (int i = 0; i < Type::kInputs; i++)
+          Simd::store(out + (k + word * Type::kInputs + i) * kColumns + v * Simd::kLanes, Type::numbers(words[word], i));
+    }
+  }
+}
+
+// Codes of a quantised type as the floats that they stand for.
+template <class Type>
+Floats decoded(const Type& type, int group, Ints code) {
+  const Floats scale = type.scales(group / 2, group % 2);
+  if constexpr (Type::kCoding == Coding::minimum_32)
+    return Simd::subtract(Simd::multiply(scale, Simd::to_floats(code)), type.minima(group / 2));
+  else
+    return Simd::multiply(scale, Simd::to_floats(Simd::add(code, Simd::all(-kOffset))));
+}
+
+template <class Type>
+void pack_decoded(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
+  const uint8_t* pointers[kColumns];
+  row_pointers(rows, pointers);
+  auto* out = reinterpret_cast<float*>(panel);
+  const size_t begin = first / kBlock / Type::kBlocks, end = begin + count / kBlock / Type::kBlocks;
+  for (size_t block = begin; block < end; block++, out += Type::kBlocks * kBlock * kColumns) {
+    const size_t at = block * Type::kBytes;
+    prefetch<Type::kBytes>(pointers, at);
+    for (int v = 0; v < kVectors; v++) {
+      const uint8_t* const* lanes = pointers + v * Simd::kLanes;
+      const Type type(lanes, at);
+      for (int p = 0; p < Type::kParts; p++) {
+        const typename Type::Part part(lanes, at, p);
+        for (int g = 0; g < Type::kGroups; g++) {
+          const int group = Type::group(p, g);
+          for (int i = 0; i < 16; i++) {
+            const Ints code = Simd::both(Simd::right(part.codes(g, i / 4), 8 * (i % 4)), Simd::all(0xFF));
+            Simd::store(out + (group * 16 + i) * kColumns + v * Simd::kLanes, decoded(type, group, code));
+          }
+        }
+      }
+    }
+  }
+}
+
+constexpr scorehead::accel::Kernel float_kernel(size_t input_step, void (*pack)(const Rows&, size_t, size_t, uint8_t*)) {
+  return {kColumns, input_step, kFloatChunk, kFloatChunk * kColumns * sizeof(float), nullptr, nullptr, pack, multiply_floats};
+}
+template <class Type>
+constexpr scorehead::accel::Kernel float_kernel() {
+  return float_kernel(4 * Type::kInputs, pack_floats<Type>);
+}
+template <class Type>
+constexpr scorehead::accel::Kernel decoded_kernel() {
+  return float_kernel(kBlock * Type::kBlocks, pack_decoded<Type>);
+}
+
+}  // namespace

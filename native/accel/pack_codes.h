@@ -1,0 +1,47 @@
+// Weight rows in ggml's quantised types → panels of codes. See simd_512.h for the linkage.
+#pragma once
+
+#include "code_types.h"
+#include "integer_kernel.h"
+
+namespace {
+
+template <class Type>
+void pack_codes(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
+  using Block = PanelBlock<Type::kCoding>;
+  const uint8_t* pointers[kColumns];
+  row_pointers(rows, pointers);
+  auto* out = reinterpret_cast<Block*>(panel);
+  const size_t begin = first / kBlock / Type::kBlocks, end = begin + count / kBlock / Type::kBlocks;
+  for (size_t block = begin; block < end; block++, out += Type::kBlocks) {
+    const size_t at = block * Type::kBytes;
+    prefetch<Type::kBytes>(pointers, at);
+    for (int v = 0; v < kVectors; v++) {
+      const uint8_t* const* lanes = pointers + v * Simd::kLanes;
+#pragma GCC unroll 8
+      for (int p = 0; p < Type::kParts; p++) {
+        const typename Type::Part part(lanes, at, p);
+#pragma GCC unroll 4
+        for (int g = 0; g < Type::kGroups; g++) {
+          const int group = Type::group(p, g);
+          for (int k = 0; k < 4; k++) Simd::store(out[group / 2].codes[group % 2 * 4 + k][v], part.codes(g, k));
+        }
+      }
+      const Type type(lanes, at);
+#pragma GCC unroll 8
+      for (int b = 0; b < Type::kBlocks; b++) {
+        for (int half = 0; half < Block::kScales; half++) Simd::store(out[b].scales[half][v], type.scales(b, half));
+        if constexpr (Type::kCoding == Coding::minimum_32) Simd::store(out[b].minima[v], type.minima(b));
+      }
+    }
+  }
+}
+
+template <class Type>
+constexpr scorehead::accel::Kernel code_kernel() {
+  using Block = PanelBlock<Type::kCoding>;
+  return {kColumns,       kBlock * Type::kBlocks, kIntegerChunk,      kIntegerChunk / kBlock * sizeof(Block),
+          code_bytes,     prepare_codes,          pack_codes<Type>,   multiply_codes<Type::kCoding>};
+}
+
+}  // namespace
