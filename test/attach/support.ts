@@ -3,10 +3,12 @@ import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { readTensor } from "../../lib/checkpoint/read.ts";
-import type { OutputType } from "../../lib/index.ts";
+import { type LoadOptions, type OutputType, ScoreModel } from "../../lib/index.ts";
 import type { CaseName } from "../fixtures/cases.ts";
+import { type GoldenResult, loadGolden } from "../fixtures/golden.ts";
 import { writeSafetensors } from "../fixtures/safetensors.ts";
 import type { TensorSource } from "../fixtures/tensor.ts";
+import { expectResults, READ_LAST } from "../model/expect-golden.ts";
 import { type Changes, rewriteGguf } from "../model/rewrite.ts";
 import type { Workspace } from "../model/support.ts";
 
@@ -102,4 +104,25 @@ export function writeFloats(
     })),
   );
   return path;
+}
+
+/** What a backbone of another tool is scored with. */
+export const EXACT = { device: "cpu", threads: 1, kv: "f32" } as const;
+const F32_BOUND = 2e-5;
+
+/** Results whose text any tokenizer of the family reads alike. */
+export const plain = (name: CaseName): GoldenResult[] =>
+  loadGolden(name).results.filter(({ text }) => typeof text !== "string" || !/^[ ▁]|<(s|\/s|unk|pad)>/.test(text));
+
+export async function expectGolden(
+  file: string,
+  results: readonly GoldenResult[],
+  options: LoadOptions = {},
+): Promise<void> {
+  await using model = await ScoreModel.load(file, { ...EXACT, ...options });
+  const output = await model.score(
+    results.map(({ text }) => text),
+    READ_LAST,
+  );
+  expectResults(output, results, F32_BOUND);
 }
