@@ -1,5 +1,6 @@
 /** The public surface of scorehead. */
-export type { ConvertPlan, PlannedTensor } from "./convert/plan.ts";
+export type { ConvertPlan } from "./convert/plan.ts";
+export type { PlannedTensor } from "./convert/plan-tensors.ts";
 export {
   type ConvertOptions,
   type ConvertProgress,
@@ -35,12 +36,12 @@ export type {
   StreamInput,
   StreamOptions,
 } from "./model/options.ts";
-export type { Problem } from "./model/problems.ts";
 export type { Ranked, Weights } from "./model/rank.ts";
 export type { RankResult } from "./model/rank-stream.ts";
 export type { ModelStats } from "./model/scheduler.ts";
 export { ScoreModel } from "./model/score-model.ts";
 export type { StreamResult } from "./model/stream.ts";
+export type { Problem } from "./problems.ts";
 export { PROFILE_NAMES } from "./prompt/profiles.ts";
 export type { ConversationInput, Message } from "./prompt/types.ts";
 export { version } from "./runtime/addon.ts";

@@ -12,10 +12,11 @@ const MAY_IMPORT = {
   tokens: [],
   batch: [],
   head: [],
-  gguf: [],
+  architectures: [],
+  gguf: ["architectures"],
   checkpoint: [],
   runtime: [],
-  convert: ["checkpoint", "gguf", "head", "prompt", "tokens", "runtime"],
+  convert: ["architectures", "checkpoint", "gguf", "head", "prompt", "tokens", "runtime"],
   hub: [],
   source: ["hub", "convert", "gguf"],
   model: ["prompt", "tokens", "batch", "head", "gguf", "checkpoint", "convert", "runtime", "source"],
@@ -23,7 +24,7 @@ const MAY_IMPORT = {
   "index.ts": ALL,
 };
 /** Leaves beside the rooms that every room but the CLI may use. */
-const LEAVES = ["errors.ts", "abort.ts", "cache-directory.ts", "check-options.ts"];
+const LEAVES = ["errors.ts", "abort.ts", "cache-directory.ts", "check-options.ts", "problems.ts"];
 const LEAF_FILES = /(^|\/)(types|contract)\.ts$/;
 
 const lib = join(packageRoot, "lib");

@@ -1,40 +1,31 @@
 /** What converting a checkpoint will do: every tensor accounted for, every key decided, nothing read but the head. */
 import { realpath } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-import {
-  type Checkpoint,
-  type CheckpointTensor,
-  type CheckpointTokenizer,
-  DTYPE_BYTES,
-  type JsonObject,
-} from "../checkpoint/types.ts";
+import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../checkpoint/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import type { GgufValue, WritableType } from "../gguf/types.ts";
 import { u32 } from "../gguf/values.ts";
 import { headToMetadata } from "../head/metadata.ts";
 import { defaultLabels, validateHead } from "../head/spec.ts";
 import type { HeadSpec, Normalizer } from "../head/types.ts";
+import { attempt, note } from "../problems.ts";
 import { chooseProfile } from "../prompt/choose.ts";
 import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import { readConfig } from "./config.ts";
-import { type FloatDtype, isFloat } from "./dtype.ts";
-import { LAYOUTS, type Layout, REWARD_MODEL_HEAD, type TensorRule } from "./layouts.ts";
+import { isWithoutEffect } from "./config-keys.ts";
+import { ConfigReader, unsupported } from "./config-reader.ts";
+import { LAYOUTS, type Layout, REWARD_MODEL_HEAD } from "./layouts.ts";
+import {
+  missingTensors,
+  type PlannedTensor,
+  planBackbone,
+  requireFloat,
+  requireShape,
+  TensorFinder,
+} from "./plan-tensors.ts";
 import { readFloats } from "./tensor-data.ts";
 import { vocabularyKeys } from "./vocabulary.ts";
-
-/** One tensor of the output. */
-export interface PlannedTensor {
-  readonly name: string;
-  /** ggml order. */
-  readonly dims: readonly number[];
-  readonly type: WritableType;
-  /** Bytes in the file that is written first. */
-  readonly byteLength: number;
-  readonly source: CheckpointTensor & { readonly dtype: FloatDtype };
-  /** Heads within whose rows the rotary halves become pairs; null: rows stay. */
-  readonly rotaryHeads: number | null;
-}
 
 export interface ConvertPlan {
   readonly layout: string;
@@ -60,64 +51,129 @@ export interface PlanOptions {
 /** llama_ftype of the unquantised types. */
 const FILE_TYPE: Readonly<Record<WritableType, number>> = { F32: 0, F16: 1, BF16: 32 };
 
+/** A plan, or what stands in the way of one. */
+export interface ConvertSurvey {
+  /** null where there are problems. */
+  readonly plan: ConvertPlan | null;
+  /** The class, where it is one that converts. */
+  readonly layout: string | null;
+  readonly problems: readonly ScoreheadError[];
+}
+
 /**
- * Plans a conversion.
- * @throws ERR_UNSUPPORTED, ERR_CONFIG, ERR_TENSOR, ERR_HEAD, ERR_TOKENIZER, each naming what stands in the way
+ * Plans a conversion as far as it goes, and names all that stands in its way.
+ * @param tokenizer null: it cannot be read, which is a problem of its own
+ * @returns problems of ERR_UNSUPPORTED, ERR_CONFIG, ERR_TENSOR, ERR_HEAD, ERR_TOKENIZER, ERR_ARGUMENT, the first one
+ *   being what a conversion is refused with
  */
-export async function planConversion(
+export async function surveyConversion(
   checkpoint: Checkpoint,
-  tokenizer: CheckpointTokenizer,
+  tokenizer: CheckpointTokenizer | null,
   options: PlanOptions,
-): Promise<ConvertPlan> {
+): Promise<ConvertSurvey> {
+  const problems: ScoreheadError[] = [];
   const config = checkpoint.config ?? options.fallbackConfig;
-  const { layout, architecture } = findLayout(checkpoint, config);
-  if (!config)
-    throw new ScoreheadError(
-      "ERR_CONFIG",
-      `${checkpoint.directory} has no config.json. Name the base model's directory, which has one, with --tokenizer.`,
-    );
-  const scoreType = typeof config.score_type === "string" ? config.score_type : undefined;
-  const origin = sourceOf(checkpoint.directory, config);
-  const named = await directoryName(checkpoint.directory);
-  const { profile, warnings } = chooseProfile({
-    profileName: options.profile,
-    repository: origin.repository || named,
-    architecture,
-    scoreType,
-  });
+  const found = attempt(problems, () => findLayout(checkpoint, config));
+  if (!found) return { plan: null, layout: null, problems };
+  if (!config) {
+    note(problems, noConfig(checkpoint));
+    return { plan: null, layout: found.name, problems };
+  }
+  const { layout, name } = found;
+  const reader = new ConfigReader(config, layout.architecture.defaults);
   const finder = new TensorFinder(checkpoint, layout);
-  const embedding = finder.backbone("embed_tokens.weight");
-  if (!embedding) throw missing(`${layout.prefixes[0]}embed_tokens.weight`, checkpoint);
-  const backbone = readConfig(config, layout.backbone.architecture, embedding);
-  if (config.vocab_size !== undefined && config.vocab_size !== backbone.sizes.vocabulary)
-    throw new ScoreheadError(
-      "ERR_TENSOR",
-      `${embedding.name} has ${backbone.sizes.vocabulary} rows, and config.json says vocab_size ${config.vocab_size}.`,
-    );
-  const baseType = options.baseType ?? ownType(embedding);
-  const tensors = layout.backbone.tensors.flatMap((rule) => planTensors(rule, finder, backbone.sizes, baseType));
-  const head = await readHead(finder, layout, config, profile, backbone.maxLength, origin);
-  validateHead(head, backbone.sizes);
-  const ignored = finder.rest(layout.ignored);
+  const origin = sourceOf(checkpoint.directory, config);
+  const directory = origin.repository || (await directoryName(checkpoint.directory));
+  const chosen = attempt(problems, () => profileFor(options.profile, directory, name, config));
+  const embedding = attempt(problems, () => findEmbedding(finder, layout));
+  const vocabulary = embedding?.shape[0] ?? 0;
+  const backbone = attempt(problems, () => readConfig(reader, layout.architecture, vocabulary));
+  if (backbone) attempt(problems, () => refuseUnknownKeys(reader, layout));
+  if (embedding) attempt(problems, () => requireVocabulary(embedding, config));
+  const baseType = options.baseType ?? (embedding && attempt(problems, () => ownType(embedding)));
+  if (!backbone || !embedding || !baseType) return { plan: null, layout: name, problems };
+
+  const { sizes, factors, maxLength } = backbone;
+  const from = { architecture: layout.architecture, config: reader, sizes, factors, baseType };
+  const tensors = planBackbone(from, finder, problems);
+  const head =
+    chosen &&
+    (await readHead(finder, layout, config, chosen.profile, maxLength, origin).catch((error) => note(problems, error)));
+  if (head) attempt(problems, () => validateHead(head, sizes));
+  const ignored = head && attempt(problems, () => finder.rest());
+  const vocabularyMetadata =
+    tokenizer && attempt(problems, () => vocabularyKeys(tokenizer, vocabulary, padToken(config, vocabulary)));
+  if (problems.length > 0 || !head || !ignored || !vocabularyMetadata) return { plan: null, layout: name, problems };
   const metadata = new Map<string, GgufValue>([
     ...backbone.keys,
     ["general.file_type", u32(FILE_TYPE[baseType])],
-    ...vocabularyKeys(tokenizer, backbone.sizes.vocabulary, padToken(config, backbone.sizes.vocabulary)),
+    ...vocabularyMetadata,
     ...headToMetadata(head),
   ]);
-  return { layout: architecture, profile, head, baseType, metadata, tensors, ignored, warnings };
+  const { profile, warnings } = chosen;
+  return {
+    plan: { layout: name, profile, head, baseType, metadata, tensors, ignored, warnings },
+    layout: name,
+    problems,
+  };
 }
 
-function findLayout(checkpoint: Checkpoint, config: JsonObject | null): { layout: Layout; architecture: string } {
-  const named = Array.isArray(config?.architectures) ? config.architectures[0] : undefined;
+function findLayout(checkpoint: Checkpoint, config: JsonObject | null): { layout: Layout; name: string } {
+  const named: unknown = Array.isArray(config?.architectures) ? config.architectures[0] : undefined;
+  const byName = LAYOUTS.find(({ classes }) => classes.includes(named as string));
   // A GPTRewardModel's config is its base model's, or absent; its head tells it.
-  const architecture = checkpoint.tensors.has(REWARD_MODEL_HEAD) ? "GPTRewardModel" : named;
-  const layout = LAYOUTS.find(({ architectures }) => architectures.includes(architecture));
-  if (layout) return { layout, architecture };
-  const known = LAYOUTS.flatMap(({ architectures }) => architectures).join(", ");
+  const byHead = checkpoint.tensors.has(REWARD_MODEL_HEAD)
+    ? LAYOUTS.find(({ classes }) => classes.includes("GPTRewardModel"))
+    : undefined;
+  if (byHead && (!byName || byName === byHead)) return { layout: byHead, name: "GPTRewardModel" };
+  if (byName) return { layout: byName, name: named as string };
+  const known = LAYOUTS.flatMap(({ classes }) => classes[0] ?? []).join(", ");
   throw new ScoreheadError(
     "ERR_UNSUPPORTED",
-    `${checkpoint.directory}: ${architecture ? `the architecture ${architecture} is not supported` : "no architecture is named in a config.json"}. Supported: ${known}.`,
+    `${checkpoint.directory}: ${named ? `the architecture ${named} is not supported` : "no architecture is named in a config.json"}. Supported: ${known}.`,
+  );
+}
+
+function noConfig({ directory }: Checkpoint): ScoreheadError {
+  return new ScoreheadError(
+    "ERR_CONFIG",
+    `${directory} has no config.json. Name the base model's directory, which has one, with --tokenizer.`,
+  );
+}
+
+function profileFor(
+  profileName: string | undefined,
+  repository: string,
+  architecture: string,
+  config: JsonObject,
+): ReturnType<typeof chooseProfile> {
+  const scoreType = typeof config.score_type === "string" ? config.score_type : undefined;
+  return chooseProfile({ profileName, repository, architecture, scoreType });
+}
+
+function findEmbedding(finder: TensorFinder, { architecture, prefixes }: Layout): CheckpointTensor {
+  const name = `${architecture.names.token_embd}.weight`;
+  const embedding = finder.backbone(name);
+  if (!embedding) throw missingTensors([`${prefixes[0]}${name}`], finder.checkpoint);
+  requireShape(embedding, [null, null]);
+  return embedding;
+}
+
+function requireVocabulary({ name, shape }: CheckpointTensor, { vocab_size }: JsonObject): void {
+  if (vocab_size === undefined || vocab_size === shape[0]) return;
+  throw new ScoreheadError(
+    "ERR_TENSOR",
+    `${name} has ${shape[0]} rows, and config.json says vocab_size ${vocab_size}.`,
+  );
+}
+
+/** A setting that nobody has read may change what the model computes. */
+function refuseUnknownKeys(config: ConfigReader, { configKeys }: Layout): void {
+  const unknown = config.unread().filter((key) => !isWithoutEffect(key) && !configKeys.includes(key));
+  if (unknown.length === 0) return;
+  throw unsupported(
+    `config.json has ${unknown.map((key) => `${key}: ${JSON.stringify(config.value(key))}`).join(", ")}, which scorehead ` +
+      "does not know to carry over. If the model computes the same without it, take it out of config.json",
   );
 }
 
@@ -149,108 +205,6 @@ function sourceOf(directory: string, config: JsonObject): { repository: string; 
   return { repository: isRepository ? named : "", revision: "" };
 }
 
-/** Finds tensors by name and remembers which nobody asked for. */
-class TensorFinder {
-  readonly checkpoint: Checkpoint;
-  readonly #layout: Layout;
-  readonly #used = new Set<string>();
-
-  constructor(checkpoint: Checkpoint, layout: Layout) {
-    this.checkpoint = checkpoint;
-    this.#layout = layout;
-  }
-
-  get(name: string): CheckpointTensor | undefined {
-    this.#used.add(name);
-    return this.checkpoint.tensors.get(name);
-  }
-
-  /** A backbone tensor under any of the layout's prefixes; several have to be one and the same storage. */
-  backbone(name: string): CheckpointTensor | undefined {
-    const found = this.#layout.prefixes
-      .map((prefix) => this.get(prefix + name))
-      .filter((tensor) => tensor !== undefined);
-    const [first] = found;
-    for (const other of found)
-      if (
-        first &&
-        (other.file !== first.file || other.offset !== first.offset || other.byteLength !== first.byteLength)
-      )
-        throw new ScoreheadError(
-          "ERR_TENSOR",
-          `${first.name} and ${other.name} should be the same tensor, and are two different ones: it is unclear which is meant.`,
-        );
-    return first;
-  }
-
-  /** The names nobody asked for. @throws ERR_TENSOR where one of them is not among `ignored` */
-  rest(ignored: readonly RegExp[]): string[] {
-    const names = [...this.checkpoint.tensors.keys()].filter((name) => !this.#used.has(name));
-    const unmapped = names.filter((name) => !ignored.some((pattern) => pattern.test(name)));
-    if (unmapped.length === 0) return names;
-    const more = unmapped.length > 5 ? ` and ${unmapped.length - 5} more` : "";
-    throw new ScoreheadError(
-      "ERR_TENSOR",
-      `${this.checkpoint.directory} holds tensors that this layout does not have: ${unmapped.slice(0, 5).join(", ")}${more}. ` +
-        "The model computes something that the conversion would lose.",
-    );
-  }
-}
-
-function planTensors(
-  rule: TensorRule,
-  finder: TensorFinder,
-  sizes: Parameters<TensorRule["shape"]>[0],
-  baseType: WritableType,
-): PlannedTensor[] {
-  const layers = rule.from.includes("{i}") ? Array.from({ length: sizes.layers }, (_, i) => String(i)) : [""];
-  const planned: PlannedTensor[] = [];
-  for (const layer of layers) {
-    const from = rule.from.replace("{i}", layer);
-    const source = finder.backbone(from);
-    if (!source && rule.optional) continue;
-    if (!source) throw missing(from, finder.checkpoint);
-    const shape = rule.shape(sizes);
-    requireShape(source, shape);
-    // llama.cpp wants vectors in F32: they are small, and norms and biases are computed so.
-    const type = shape.length === 1 ? "F32" : baseType;
-    planned.push({
-      name: rule.to.replace("{i}", layer),
-      dims: [...shape].reverse(),
-      type,
-      byteLength: shape.reduce((product, n) => product * n, DTYPE_BYTES[type]),
-      source: requireFloat(source),
-      rotaryHeads: rule.rotary ? sizes[rule.rotary] : null,
-    });
-  }
-  return planned;
-}
-
-function requireShape(tensor: CheckpointTensor, shape: readonly (number | null)[]): void {
-  const fits = tensor.shape.length === shape.length && shape.every((n, i) => n === null || n === tensor.shape[i]);
-  if (fits) return;
-  const expected = shape.map((n) => n ?? "any").join(", ");
-  throw new ScoreheadError(
-    "ERR_TENSOR",
-    `${tensor.name} has the shape [${tensor.shape.join(", ")}], and config.json asks for [${expected}].`,
-  );
-}
-
-function requireFloat(tensor: CheckpointTensor): CheckpointTensor & { readonly dtype: FloatDtype } {
-  if (isFloat(tensor.dtype)) return tensor as CheckpointTensor & { readonly dtype: FloatDtype };
-  throw new ScoreheadError(
-    "ERR_TENSOR",
-    `${tensor.name} is of type ${tensor.dtype}; weights are F64, F32, F16 or BF16.`,
-  );
-}
-
-function missing(name: string, { directory }: Checkpoint): ScoreheadError {
-  return new ScoreheadError(
-    "ERR_TENSOR",
-    `${directory} lacks the tensor ${name}. Download the checkpoint again, or complete it.`,
-  );
-}
-
 function ownType(embedding: CheckpointTensor): WritableType {
   const { dtype } = requireFloat(embedding);
   return dtype === "F64" ? "F32" : dtype;
@@ -265,7 +219,7 @@ async function readHead(
   source: HeadSpec["source"],
 ): Promise<HeadSpec> {
   const weight = finder.get(layout.head.weight);
-  if (!weight) throw missing(layout.head.weight, finder.checkpoint);
+  if (!weight) throw missingTensors([layout.head.weight], finder.checkpoint);
   requireShape(weight, [null, null]);
   const [outputs, hiddenSize] = weight.shape as [number, number];
   const bias = finder.get(layout.head.bias);
@@ -273,7 +227,7 @@ async function readHead(
   return {
     profile: profile.name,
     type: profile.type,
-    labels: defaultLabels(profile.type, outputs, profile.labels),
+    labels: defaultLabels(profile.type, outputs, profile.labels ?? configLabels(layout, config, outputs)),
     weight: await readFloats(requireFloat(weight)),
     outputs,
     hiddenSize,
@@ -284,6 +238,22 @@ async function readHead(
     truncationSide: profile.truncation.side,
     source,
   };
+}
+
+/**
+ * What the config calls several outputs; null where it has no names but transformers' own, LABEL_0, LABEL_1, ….
+ * @throws ERR_HEAD where the config counts other outputs than the head has
+ */
+function configLabels(layout: Layout, config: JsonObject, outputs: number): readonly string[] | null {
+  const names = layout.labelled && config.id2label ? Object.values(config.id2label) : null;
+  const counted = layout.labelled ? (names?.length ?? config.num_labels) : config.score_dim;
+  if (typeof counted === "number" && counted !== outputs)
+    throw new ScoreheadError(
+      "ERR_HEAD",
+      `config.json counts ${counted} outputs, and ${layout.head.weight} has ${outputs}. Take the config of the model that the weights are of.`,
+    );
+  if (outputs === 1 || names === null || names.every((name, i) => name === `LABEL_${i}`)) return null;
+  return names.map(String);
 }
 
 /** Only where the config says `do_normalize`; the buffers of the checkpoint go before the config's numbers. */

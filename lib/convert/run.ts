@@ -14,8 +14,9 @@ import { readGguf } from "../gguf/read.ts";
 import type { WritableType } from "../gguf/types.ts";
 import { writeGguf } from "../gguf/write.ts";
 import { headFromMetadata } from "../head/metadata.ts";
+import { note } from "../problems.ts";
 import { isQuantizedType, QUANTIZED_TYPES, type QuantizedType, quantizeFile } from "../runtime/quantize.ts";
-import { type ConvertPlan, planConversion } from "./plan.ts";
+import { type ConvertPlan, type ConvertSurvey, surveyConversion } from "./plan.ts";
 import { tensorBytes } from "./tensor-data.ts";
 
 const BASE_TYPES: Readonly<Record<"f32" | "f16" | "bf16", WritableType>> = { f32: "F32", f16: "F16", bf16: "BF16" };
@@ -70,19 +71,29 @@ const QUANTIZE_CHECKS: Readonly<Record<keyof QuantizeOptions, Check>> = {
  * @throws what {@link convert} throws before it writes
  */
 export async function planCheckpoint(directory: string, options?: ConvertOptions): Promise<ConvertPlan> {
-  return planChecked(directory, checkOptions<ConvertOptions>(options, CONVERT_CHECKS));
+  const { plan, problems } = await surveyCheckpoint(directory, options);
+  if (plan) return plan;
+  throw problems[0];
 }
 
-async function planChecked(directory: string, options: ConvertOptions): Promise<ConvertPlan> {
+/**
+ * Plans a conversion as far as it goes, and names all that stands in its way.
+ * @throws ERR_ARGUMENT, ERR_NOT_FOUND, ERR_IO where a directory cannot be opened
+ */
+export async function surveyCheckpoint(directory: string, options?: ConvertOptions): Promise<ConvertSurvey> {
+  const { tokenizer: base, profile, type = "auto" } = checkOptions<ConvertOptions>(options, CONVERT_CHECKS);
   await requireDirectory(directory);
-  if (options.tokenizer !== undefined) await requireDirectory(options.tokenizer);
-  const checkpoint = await openCheckpoint(directory);
-  const tokenizerDirectory = options.tokenizer ?? directory;
-  const fallbackConfig = await readJsonIfPresent(join(tokenizerDirectory, "config.json"), "ERR_CONFIG");
-  const tokenizer = await readTokenizer(tokenizerDirectory);
-  const type = options.type ?? "auto";
+  if (base !== undefined) await requireDirectory(base);
+  const problems: ScoreheadError[] = [];
+  const noted = (error: unknown): null => note(problems, error);
+  const checkpoint = await openCheckpoint(directory).catch(noted);
+  const fallbackConfig = await readJsonIfPresent(join(base ?? directory, "config.json"), "ERR_CONFIG").catch(noted);
+  const tokenizer = await readTokenizer(base ?? directory).catch(noted);
+  if (!checkpoint) return { plan: null, layout: null, problems };
   const baseType = type in BASE_TYPES ? BASE_TYPES[type as keyof typeof BASE_TYPES] : null;
-  return planConversion(checkpoint, tokenizer, { profile: options.profile, baseType, fallbackConfig });
+  const survey = await surveyConversion(checkpoint, tokenizer, { profile, baseType, fallbackConfig });
+  for (const problem of survey.problems) note(problems, problem);
+  return { ...survey, plan: problems.length > 0 ? null : survey.plan, problems };
 }
 
 /**
@@ -101,7 +112,7 @@ async function planChecked(directory: string, options: ConvertOptions): Promise<
 export async function convert(directory: string, output: string, options?: ConvertOptions): Promise<ConvertPlan> {
   const checked = checkOptions<ConvertOptions>(options, CONVERT_CHECKS);
   checkPath(output, "The output");
-  const plan = await planChecked(directory, checked);
+  const plan = await planCheckpoint(directory, checked);
   const { type } = checked;
   if (!isQuantizedType(type)) {
     await writePlan(plan, output, checked);

@@ -5,10 +5,11 @@ import { basename } from "node:path";
 import { cacheDirectory } from "../cache-directory.ts";
 import { checkPath } from "../check-options.ts";
 import { planCheckpoint } from "../convert/run.ts";
-import { ioError, isScoreheadError } from "../errors.ts";
+import { ioError, isScoreheadError, type ScoreheadError } from "../errors.ts";
 import { type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import { headFromMetadata } from "../head/metadata.ts";
+import { attempt, note, type Problem, plainProblems } from "../problems.ts";
 import { addon, manifest } from "../runtime/addon.ts";
 import type { NativeDevice } from "../runtime/contract.ts";
 import { GPU_KINDS, gpuFolders, packageNames } from "../runtime/locate.ts";
@@ -23,7 +24,6 @@ import {
 import { refuseTokenizer } from "../source/resolve.ts";
 import { plannedContents } from "./inspect.ts";
 import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
-import { attempt, note, type Problem } from "./problems.ts";
 import { chooseSizes, type Sizing } from "./sizing.ts";
 
 export interface DoctorReport {
@@ -79,7 +79,7 @@ export interface DoctorModel extends Sizing {
 export async function doctor(path?: string, options?: DoctorOptions): Promise<DoctorReport> {
   if (path !== undefined) checkPath(path, "The model");
   const checked = checkDoctorOptions(options);
-  const problems: Problem[] = [];
+  const problems: ScoreheadError[] = [];
   const native = attempt(problems, addon);
   const runtime = native && attempt(problems, openRuntime);
   const selection = runtime && attempt(problems, () => selectDevices(checked.device ?? "auto"));
@@ -93,7 +93,7 @@ export async function doctor(path?: string, options?: DoctorOptions): Promise<Do
           return note(problems, error);
         });
   return {
-    problems,
+    problems: plainProblems(problems),
     versions: {
       scorehead: manifest.version,
       node: process.versions.node,

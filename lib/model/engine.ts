@@ -27,8 +27,7 @@ export interface Engine {
   readonly profile: Profile | null;
   readonly rules: TokenizerRules;
   readonly tokenText: (id: number) => string;
-  /** The most positions that the backbone was made for. */
-  readonly contextLength: number;
+  readonly backbone: Backbone;
   readonly info: ModelInfo;
 }
 
@@ -50,18 +49,21 @@ export interface ModelInfo {
   readonly threads: number;
 }
 
+/** Above the size of any context. */
+const NO_CONTEXT = 2 ** 31 - 1;
+
 /** Opens a checked GGUF file. @throws as `ScoreModel.load` */
 export async function openEngine(file: GgufFile, options: LoadOptions): Promise<Engine> {
-  const spec = headFor(file, options.profile);
   const backbone = readBackbone(file);
+  const spec = headFor(file, options.profile, backbone);
   validateHead(spec, backbone);
   const rules = tokenizerRules(file.metadata);
   const { addon } = openRuntime();
   const selection = selectDevices(options.device ?? "auto");
   const sizing = chooseSizes(backbone, spec.maxLength, selection, options);
-  const opened = await openModel(addon, file.path, spec, selection, sizing, options);
+  const opened = await openModel(addon, file.path, backbone, spec, selection, sizing, options);
   const collector = new Collector(spec);
-  const limits = { ...sizing, contextTokens: opened.contextTokens };
+  const limits = { ...sizing, contextTokens: opened.contextTokens, sequences: opened.sequences };
   const decode: Decode = (batch) =>
     addon.decode(opened.handle, batch).catch((error: unknown) => {
       throw nativeError(error);
@@ -75,7 +77,7 @@ export async function openEngine(file: GgufFile, options: LoadOptions): Promise<
     profile: findProfile(spec.profile),
     rules,
     tokenText: tokenTexts(file),
-    contextLength: backbone.contextLength,
+    backbone,
     info: modelInfo(file, spec, backbone, selection, limits),
   };
 }
@@ -83,6 +85,7 @@ export async function openEngine(file: GgufFile, options: LoadOptions): Promise<
 async function openModel(
   addon: NativeAddon,
   path: string,
+  { architecture, longRope }: Backbone,
   spec: HeadSpec,
   { devices }: DeviceSelection,
   sizing: Sizing,
@@ -105,6 +108,9 @@ async function openModel(
       gpuLayers: sizing.gpuLayers,
       mainGpu: mainGpu ?? -1,
       tensorSplit: Float32Array.from(tensorSplit ?? []),
+      // llama.cpp would take the factors for long texts where the context is long, whatever the texts are.
+      overrideKeys: longRope ? [`${architecture}.rope.scaling.original_context_length`] : [],
+      overrideValues: Int32Array.from(longRope ? [NO_CONTEXT] : []),
       contextTokens: sizing.contextTokens,
       batchTokens: sizing.batchTokens,
       maxOutputs: sizing.maxOutputs,
@@ -134,8 +140,9 @@ function modelInfo(
 }
 
 /** The file's head, under another profile where the user says so: its template, type, labels, reading and truncation. */
-function headFor(file: GgufFile, profileName: string | undefined): HeadSpec {
-  const spec = headFromMetadata(file.metadata);
+function headFor(file: GgufFile, profileName: string | undefined, { contextLength }: Backbone): HeadSpec {
+  const own = headFromMetadata(file.metadata);
+  const spec = { ...own, maxLength: Math.min(own.maxLength, contextLength) };
   if (profileName === undefined) return spec;
   const profile = findProfile(profileName);
   if (!profile)

@@ -4,20 +4,20 @@ import { checkOptions, checkPath, ofType } from "../check-options.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Checkpoint, CheckpointTensor } from "../checkpoint/types.ts";
 import type { ConvertPlan } from "../convert/plan.ts";
-import { planCheckpoint } from "../convert/run.ts";
-import { ioError } from "../errors.ts";
+import { surveyCheckpoint } from "../convert/run.ts";
+import { ioError, type ScoreheadError } from "../errors.ts";
 import { type Backbone, type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { headFromMetadata } from "../head/metadata.ts";
 import { validateHead } from "../head/spec.ts";
 import type { HeadSpec } from "../head/types.ts";
+import { attempt, note, type Problem, plainProblems } from "../problems.ts";
 import { findProfile } from "../prompt/profiles.ts";
 import { QUANTIZED_TYPES } from "../runtime/quantize.ts";
 import { refuseTokenizer } from "../source/resolve.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
-import { attempt, note, type Problem } from "./problems.ts";
 
 export interface InspectOptions {
   /** For a checkpoint without tokenizer or config of its own: the base model's directory. */
@@ -82,12 +82,12 @@ export async function inspect(path: string, options?: InspectOptions): Promise<I
 
 async function inspectGguf(path: string): Promise<InspectReport> {
   const file = await readGguf(path);
-  const problems: Problem[] = [];
+  const problems: ScoreheadError[] = [];
   const facts = modelFacts(file, problems);
   return {
     path,
     kind: "gguf",
-    problems,
+    problems: plainProblems(problems),
     warnings: unknownProfile(facts.head),
     layout: null,
     fileType: fileType(file),
@@ -98,20 +98,25 @@ async function inspectGguf(path: string): Promise<InspectReport> {
 }
 
 async function inspectCheckpoint(path: string, options: InspectOptions): Promise<InspectReport> {
-  const problems: Problem[] = [];
+  const problems: ScoreheadError[] = [];
   const checkpoint = await openCheckpoint(path).catch((error: unknown) => note(problems, error));
-  const plan = checkpoint && (await planCheckpoint(path, options).catch((error: unknown) => note(problems, error)));
+  const survey = await surveyCheckpoint(path, options);
+  for (const problem of survey.problems) note(problems, problem);
+  const { plan } = survey;
   const stored = checkpoint ? storedTensors(checkpoint) : [];
+  const facts = plan
+    ? modelFacts(plannedContents(path, plan), problems)
+    : { backbone: null, head: null, tokenizer: null };
   return {
     path,
     kind: "checkpoint",
-    problems,
+    problems: plainProblems(problems),
     warnings: plan?.warnings ?? [],
-    layout: plan?.layout ?? configuredClass(checkpoint),
+    layout: survey.layout ?? configuredClass(checkpoint),
     fileType: null,
     ...tensorFacts(stored.map(({ shape, byteLength, dtype }) => ({ shape, byteLength, type: dtype }))),
     files: [...new Set(stored.map(({ file }) => file))].sort(),
-    ...(plan ? modelFacts(plannedContents(path, plan), problems) : { backbone: null, head: null, tokenizer: null }),
+    ...facts,
   };
 }
 
@@ -157,7 +162,7 @@ function tensorFacts(
 
 function modelFacts(
   contents: GgufContents,
-  problems: Problem[],
+  problems: ScoreheadError[],
 ): Pick<InspectReport, "backbone" | "head" | "tokenizer"> {
   const backbone = attempt(problems, () => readBackbone(contents));
   const head = attempt(problems, () => headFromMetadata(contents.metadata));

@@ -26,6 +26,7 @@
   X(llama_memory_can_shift)          \
   X(llama_model_get_vocab)           \
   X(llama_model_n_embd)              \
+  X(llama_model_n_swa)               \
   X(llama_model_has_encoder)         \
   X(llama_model_is_recurrent)        \
   X(llama_vocab_n_tokens)            \

@@ -31,7 +31,15 @@ beforeAll(async () => {
   const limits = { contextTokens: 256, batchTokens: 128, maxOutputs: 128 };
   const head = { headWeight: weight, headBias: new Float32Array(0), headOutputs: outputs, headHiddenSize: hiddenSize };
   const where = { path: file, devices: [], gpuLayers: -1, mainGpu: -1, tensorSplit: new Float32Array(0) };
-  ({ handle: reference } = await addon().openModel({ ...where, ...limits, threads: 1, kvF32: true, ...head }));
+  const overrides = { overrideKeys: [], overrideValues: new Int32Array(0) };
+  ({ handle: reference } = await addon().openModel({
+    ...where,
+    ...overrides,
+    ...limits,
+    threads: 1,
+    kvF32: true,
+    ...head,
+  }));
   return () => addon().closeModel(reference);
 });
 

@@ -1,0 +1,206 @@
+/** Which checkpoint tensor becomes which tensor of the file, and what has to be done to it. */
+import type { Architecture, BackboneSizes, GraphTensor, RowBlock } from "../architectures/types.ts";
+import { type Checkpoint, type CheckpointTensor, DTYPE_BYTES } from "../checkpoint/types.ts";
+import { ScoreheadError } from "../errors.ts";
+import type { WritableType } from "../gguf/types.ts";
+import { attempt } from "../problems.ts";
+import type { ConfigReader } from "./config-reader.ts";
+import { type FloatDtype, isFloat } from "./dtype.ts";
+import { type Layout, NEVER_READ } from "./layouts.ts";
+
+/** A checkpoint tensor whose elements are numbers. */
+export type FloatTensor = CheckpointTensor & { readonly dtype: FloatDtype };
+
+/** Where a tensor's numbers come from: the config, or a checkpoint's tensor. */
+export type TensorSource =
+  | { readonly kind: "numbers"; readonly values: Float32Array }
+  | {
+      readonly kind: "checkpoint";
+      readonly tensor: FloatTensor;
+      /** The rows to take, in order; null: all. */
+      readonly blocks: readonly RowBlock[] | null;
+      /** Whether the two halves of each block are interleaved. */
+      readonly interleaved: boolean;
+      /** Each element becomes offset + scale * element. */
+      readonly scale: number;
+      readonly offset: number;
+    };
+
+/** One tensor of the output. */
+export interface PlannedTensor {
+  readonly name: string;
+  /** ggml order. */
+  readonly dims: readonly number[];
+  readonly type: WritableType;
+  /** Bytes in the file that is written first. */
+  readonly byteLength: number;
+  readonly source: TensorSource;
+}
+
+/** Everything that the plan of a backbone's tensors follows from. */
+export interface BackbonePlan {
+  readonly architecture: Architecture;
+  readonly config: ConfigReader;
+  readonly sizes: BackboneSizes;
+  /** Tensors that follow from the config, by name. */
+  readonly factors: ReadonlyMap<string, Float32Array>;
+  /** Of matrices. */
+  readonly baseType: WritableType;
+}
+
+/** Finds tensors by name and remembers which nobody asked for. */
+export class TensorFinder {
+  readonly checkpoint: Checkpoint;
+  readonly #layout: Layout;
+  readonly #used = new Set<string>();
+
+  constructor(checkpoint: Checkpoint, layout: Layout) {
+    this.checkpoint = checkpoint;
+    this.#layout = layout;
+  }
+
+  get(name: string): CheckpointTensor | undefined {
+    this.#used.add(name);
+    return this.checkpoint.tensors.get(name);
+  }
+
+  /** A backbone tensor under any of the layout's prefixes; several have to be one and the same storage. */
+  backbone(name: string): CheckpointTensor | undefined {
+    const found = this.#layout.prefixes
+      .map((prefix) => this.get(prefix + name))
+      .filter((tensor) => tensor !== undefined);
+    const [first] = found;
+    for (const other of found)
+      if (
+        first &&
+        (other.file !== first.file || other.offset !== first.offset || other.byteLength !== first.byteLength)
+      )
+        throw new ScoreheadError(
+          "ERR_TENSOR",
+          `${first.name} and ${other.name} should be the same tensor, and are two different ones: it is unclear which is meant.`,
+        );
+    return first;
+  }
+
+  /** The names nobody asked for. @throws ERR_TENSOR where the model reads one of them */
+  rest(): string[] {
+    const ignored = [...NEVER_READ, ...this.#layout.ignored];
+    const names = [...this.checkpoint.tensors.keys()].filter((name) => !this.#used.has(name));
+    const unmapped = names.filter((name) => !ignored.some((pattern) => pattern.test(name)));
+    if (unmapped.length === 0) return names;
+    throw new ScoreheadError(
+      "ERR_TENSOR",
+      `${this.checkpoint.directory} holds tensors that this layout does not have: ${listed(unmapped)}. ` +
+        "The model computes something that the conversion would lose.",
+    );
+  }
+}
+
+/** A damaged checkpoint has hundreds of tensors that are wrong in the same way. */
+const MOST_PROBLEMS = 3;
+
+/** The backbone's tensors. What stands in the way of one is added to the problems, and the others are still planned. */
+export function planBackbone(plan: BackbonePlan, finder: TensorFinder, problems: ScoreheadError[]): PlannedTensor[] {
+  const { architecture, config, sizes, factors } = plan;
+  const biases = architecture.biases(config);
+  const planned: PlannedTensor[] = [];
+  const missing: string[] = [];
+  const wrong: ScoreheadError[] = [];
+  for (const tensor of architecture.graph.tensors) {
+    const values = factors.get(tensor.name);
+    if (values) planned.push(describe(tensor, "", plan, { kind: "numbers", values }));
+    const [, stem = "", part] = tensor.name.match(/^(.*)\.(weight|bias)$/) ?? [];
+    const name = architecture.names[stem];
+    if (name === undefined || (part === "bias" && !biases.includes(stem))) continue;
+    for (const layer of tensor.name.includes("{i}") ? Array.from({ length: sizes.layers }, (_, i) => `${i}`) : [""]) {
+      const from = `${typeof name === "string" ? name : name.from}.${part}`.replace("{i}", layer);
+      const source = attempt(wrong, () => sourceOf(finder.backbone(from), tensor, stem, plan));
+      if (source) planned.push(describe(tensor, layer, plan, source));
+      else if (source === undefined) missing.push(from);
+    }
+  }
+  if (missing.length > 0) problems.push(missingTensors(missing, finder.checkpoint));
+  problems.push(...wrong.slice(0, MOST_PROBLEMS));
+  return planned;
+}
+
+function describe(
+  { name, shape }: GraphTensor,
+  layer: string,
+  { sizes, baseType }: BackbonePlan,
+  source: TensorSource,
+): PlannedTensor {
+  const extents = shape(sizes);
+  // llama.cpp wants vectors in F32: they are small, and norms and biases are computed so.
+  const type = extents.length === 1 ? "F32" : baseType;
+  return {
+    name: name.replace("{i}", layer),
+    dims: [...extents].reverse(),
+    type,
+    byteLength: extents.reduce((product, n) => product * n, DTYPE_BYTES[type]),
+    source,
+  };
+}
+
+function sourceOf(
+  found: CheckpointTensor | undefined,
+  tensor: GraphTensor,
+  stem: string,
+  { architecture, config, sizes }: BackbonePlan,
+): TensorSource | undefined {
+  if (!found) return undefined;
+  const name = architecture.names[stem];
+  const [rows = 0, ...columns] = tensor.shape(sizes);
+  const whole = typeof name === "object" ? name.rows(sizes) : rows;
+  requireShape(found, [whole, ...columns]);
+  const heads = tensor.rotary ? sizes[tensor.rotary] : null;
+  const equal = heads === null ? null : equalBlocks(rows, heads);
+  const blocks = typeof name === "object" ? name.blocks(sizes) : equal;
+  const isNorm = columns.length === 0 && tensor.name.endsWith(".weight");
+  const isQuery = stem === "blk.{i}.attn_q";
+  return {
+    kind: "checkpoint",
+    tensor: requireFloat(found),
+    blocks,
+    interleaved: heads !== null,
+    scale: isQuery ? (architecture.queryScale?.(config, sizes) ?? 1) : 1,
+    offset: isNorm ? (architecture.normOffset ?? 0) : 0,
+  };
+}
+
+function equalBlocks(rows: number, count: number): RowBlock[] {
+  const size = rows / count;
+  return Array.from({ length: count }, (_, i) => ({ start: i * size, count: size }));
+}
+
+/** @param shape null: any number there */
+export function requireShape(tensor: CheckpointTensor, shape: readonly (number | null)[]): void {
+  const fits = tensor.shape.length === shape.length && shape.every((n, i) => n === null || n === tensor.shape[i]);
+  if (fits) return;
+  const expected = shape.map((n) => n ?? "any").join(", ");
+  throw new ScoreheadError(
+    "ERR_TENSOR",
+    `${tensor.name} has the shape [${tensor.shape.join(", ")}], and config.json asks for [${expected}].`,
+  );
+}
+
+export function requireFloat(tensor: CheckpointTensor): FloatTensor {
+  if (isFloat(tensor.dtype)) return tensor as FloatTensor;
+  throw new ScoreheadError(
+    "ERR_TENSOR",
+    `${tensor.name} is of type ${tensor.dtype}; weights are F64, F32, F16 or BF16.`,
+  );
+}
+
+export function missingTensors(names: readonly string[], { directory }: Checkpoint): ScoreheadError {
+  const what = names.length === 1 ? "tensor" : `${names.length} tensors`;
+  return new ScoreheadError(
+    "ERR_TENSOR",
+    `${directory} lacks the ${what} ${listed(names)}, which its config asks for. Download the checkpoint again, or complete it.`,
+  );
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
+  return names.slice(0, 5).join(", ") + more;
+}
