@@ -8,7 +8,7 @@ const QWEN2_GRAPH: Graph = {
     ...ENDS,
     OUTPUT,
     norm("blk.{i}.attn_norm"),
-    ...attention(false, true),
+    ...attention(false, false),
     norm("blk.{i}.ffn_norm"),
     ...GATED_FEED_FORWARD,
   ],

@@ -10,7 +10,7 @@ const QWEN3_GRAPH: Graph = {
     ...ENDS,
     OUTPUT,
     norm("blk.{i}.attn_norm"),
-    ...attention(false, true),
+    ...attention(false, false),
     norm("blk.{i}.attn_q_norm", headSize),
     norm("blk.{i}.attn_k_norm", headSize),
     norm("blk.{i}.ffn_norm"),

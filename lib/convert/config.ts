@@ -6,13 +6,18 @@ import { type ConfigReader, invalidConfig, unsupported } from "./config-reader.t
 import { type Rope, readRope } from "./rope.ts";
 
 export interface BackboneConfig {
+  readonly architecture: Architecture;
   readonly sizes: BackboneSizes;
   /** The most tokens that are computed as transformers would: positions, capped where llama.cpp differs. */
   readonly maxLength: number;
   /** `<architecture>.*` keys, and `general.architecture`. */
   readonly keys: ReadonlyMap<string, GgufValue>;
-  /** Tensors that follow from the config. */
+  /** Tensors that follow from the config, by name. */
   readonly factors: Rope["factors"];
+  /** As {@link Architecture.biases}. */
+  readonly biases: readonly string[];
+  /** What queries are multiplied by. */
+  readonly queryScale: number;
 }
 
 /**
@@ -53,6 +58,7 @@ export function readConfig(config: ConfigReader, architecture: Architecture, voc
     ]),
   ];
   return {
+    architecture,
     sizes,
     maxLength,
     keys: new Map([
@@ -60,6 +66,8 @@ export function readConfig(config: ConfigReader, architecture: Architecture, voc
       ...values.map(([key, value]): [string, GgufValue] => [`${graph.name}.${key}`, value]),
     ]),
     factors: rope.factors,
+    biases: biasesOf(config, architecture),
+    queryScale: architecture.queryScale?.(config, sizes) ?? 1,
   };
 }
 
@@ -83,6 +91,15 @@ function readSizes(config: ConfigReader, { graph }: Architecture): Omit<Backbone
     kvHeads,
     headSize,
   };
+}
+
+function biasesOf(config: ConfigReader, { biases, graph }: Architecture): readonly string[] {
+  const wanted = biases(config);
+  const missing = wanted.find((name) => !graph.tensors.some((tensor) => tensor.name === `${name}.bias`));
+  if (missing === undefined) return wanted;
+  throw unsupported(
+    `the config asks for biases of the attention, and llama.cpp's graph ${graph.name} has none of ${missing}`,
+  );
 }
 
 /** Settings that change the numbers and that this conversion does not carry over. */

@@ -1,10 +1,10 @@
 /** Which checkpoint tensor becomes which tensor of the file, and what has to be done to it. */
-import type { Architecture, BackboneSizes, GraphTensor, RowBlock } from "../architectures/types.ts";
+import type { BackboneSizes, GraphTensor, RowBlock } from "../architectures/types.ts";
 import { type Checkpoint, type CheckpointTensor, DTYPE_BYTES } from "../checkpoint/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import type { WritableType } from "../gguf/types.ts";
 import { attempt } from "../problems.ts";
-import type { ConfigReader } from "./config-reader.ts";
+import type { BackboneConfig } from "./config.ts";
 import { type FloatDtype, isFloat } from "./dtype.ts";
 import { type Layout, NEVER_READ } from "./layouts.ts";
 
@@ -35,17 +35,6 @@ export interface PlannedTensor {
   /** Bytes in the file that is written first. */
   readonly byteLength: number;
   readonly source: TensorSource;
-}
-
-/** Everything that the plan of a backbone's tensors follows from. */
-export interface BackbonePlan {
-  readonly architecture: Architecture;
-  readonly config: ConfigReader;
-  readonly sizes: BackboneSizes;
-  /** Tensors that follow from the config, by name. */
-  readonly factors: ReadonlyMap<string, Float32Array>;
-  /** Of matrices. */
-  readonly baseType: WritableType;
 }
 
 /** Finds tensors by name and remembers which nobody asked for. */
@@ -100,22 +89,26 @@ export class TensorFinder {
 const MOST_PROBLEMS = 3;
 
 /** The backbone's tensors. What stands in the way of one is added to the problems, and the others are still planned. */
-export function planBackbone(plan: BackbonePlan, finder: TensorFinder, problems: ScoreheadError[]): PlannedTensor[] {
-  const { architecture, config, sizes, factors } = plan;
-  const biases = architecture.biases(config);
+export function planBackbone(
+  backbone: BackboneConfig,
+  baseType: WritableType,
+  finder: TensorFinder,
+  problems: ScoreheadError[],
+): PlannedTensor[] {
+  const { architecture, sizes, factors, biases } = backbone;
   const planned: PlannedTensor[] = [];
   const missing: string[] = [];
   const wrong: ScoreheadError[] = [];
   for (const tensor of architecture.graph.tensors) {
     const values = factors.get(tensor.name);
-    if (values) planned.push(describe(tensor, "", plan, { kind: "numbers", values }));
+    if (values) planned.push(describe(tensor, "", sizes, baseType, { kind: "numbers", values }));
     const [, stem = "", part] = tensor.name.match(/^(.*)\.(weight|bias)$/) ?? [];
     const name = architecture.names[stem];
     if (name === undefined || (part === "bias" && !biases.includes(stem))) continue;
     for (const layer of tensor.name.includes("{i}") ? Array.from({ length: sizes.layers }, (_, i) => `${i}`) : [""]) {
       const from = `${typeof name === "string" ? name : name.from}.${part}`.replace("{i}", layer);
-      const source = attempt(wrong, () => sourceOf(finder.backbone(from), tensor, stem, plan));
-      if (source) planned.push(describe(tensor, layer, plan, source));
+      const source = attempt(wrong, () => sourceOf(finder.backbone(from), tensor, stem, backbone));
+      if (source) planned.push(describe(tensor, layer, sizes, baseType, source));
       else if (source === undefined) missing.push(from);
     }
   }
@@ -127,7 +120,8 @@ export function planBackbone(plan: BackbonePlan, finder: TensorFinder, problems:
 function describe(
   { name, shape }: GraphTensor,
   layer: string,
-  { sizes, baseType }: BackbonePlan,
+  sizes: BackboneSizes,
+  baseType: WritableType,
   source: TensorSource,
 ): PlannedTensor {
   const extents = shape(sizes);
@@ -146,7 +140,7 @@ function sourceOf(
   found: CheckpointTensor | undefined,
   tensor: GraphTensor,
   stem: string,
-  { architecture, config, sizes }: BackbonePlan,
+  { architecture, sizes, queryScale }: BackboneConfig,
 ): TensorSource | undefined {
   if (!found) return undefined;
   const name = architecture.names[stem];
@@ -163,7 +157,7 @@ function sourceOf(
     tensor: requireFloat(found),
     blocks,
     interleaved: heads !== null,
-    scale: isQuery ? (architecture.queryScale?.(config, sizes) ?? 1) : 1,
+    scale: isQuery ? queryScale : 1,
     offset: isNorm ? (architecture.normOffset ?? 0) : 0,
   };
 }

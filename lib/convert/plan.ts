@@ -93,13 +93,13 @@ export async function surveyConversion(
   const baseType = options.baseType ?? (embedding && attempt(problems, () => ownType(embedding)));
   if (!backbone || !embedding || !baseType) return { plan: null, layout: name, problems };
 
-  const { sizes, factors, maxLength } = backbone;
-  const from = { architecture: layout.architecture, config: reader, sizes, factors, baseType };
-  const tensors = planBackbone(from, finder, problems);
+  const tensors = planBackbone(backbone, baseType, finder, problems);
   const head =
     chosen &&
-    (await readHead(finder, layout, config, chosen.profile, maxLength, origin).catch((error) => note(problems, error)));
-  if (head) attempt(problems, () => validateHead(head, sizes));
+    (await readHead(finder, layout, config, chosen.profile, backbone.maxLength, origin).catch((error) =>
+      note(problems, error),
+    ));
+  if (head) attempt(problems, () => validateHead(head, backbone.sizes));
   const ignored = head && attempt(problems, () => finder.rest());
   const vocabularyMetadata =
     tokenizer && attempt(problems, () => vocabularyKeys(tokenizer, vocabulary, padToken(config, vocabulary)));

@@ -129,6 +129,7 @@ void Engine::open_context() {
   // Fused attention would cast an F32 cache to F16, and on the CPU it adds up in F16: errors of 4e-2 at 5,000 tokens,
   // where they stay below 1e-3 without it.
   params.flash_attn_type = cpu || options_.kv_f32 ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
+  if (cpu && options_.kv_f32) observer_.compute_gelu();
   params.embeddings = false;
   // Offloaded operations would put the vocabulary matmul into a graph split of its own, where it is not skipped.
   params.op_offload = !cpu;

@@ -27,6 +27,20 @@ ggml_tensor* mask_of(const ggml_tensor* node) {
   return mask;
 }
 
+bool is_final_norm(const ggml_tensor* node) { return std::strcmp(node->name, kFinalNorm) == 0; }
+
+// gelu(x) * y by the tanh formula, which is x times the logistic function of twice its argument.
+void multiply_gelu(const float* x, const float* y, float* out, int64_t n) {
+  constexpr float kRoot = 0.79788456080286535588f;  // of 2/pi
+  for (int64_t i = 0; i < n; i++) out[i] = y[i] * x[i] / (1.0f + std::exp(-2.0f * kRoot * x[i] * (1.0f + 0.044715f * x[i] * x[i])));
+}
+
+void compute_geglu(ggml_tensor* node) {
+  const ggml_tensor *gate = node->src[0], *up = node->src[1];
+  const auto row = [](const ggml_tensor* tensor, int64_t i) { return reinterpret_cast<float*>(static_cast<char*>(tensor->data) + i * tensor->nb[1]); };
+  for (int64_t i = 0; i < node->ne[1]; i++) multiply_gelu(row(gate, i), row(up, i), row(node, i), node->ne[0]);
+}
+
 }  // namespace
 
 void GraphObserver::begin(size_t hidden_size, std::vector<Token> remember, std::vector<Token> recall) {
@@ -44,12 +58,14 @@ bool GraphObserver::on_node(ggml_tensor* node, bool ask, void* observer) {
   auto* self = static_cast<GraphObserver*>(observer);
   try {
     if (ask) return self->ask(node);
-    self->copy_hidden(node);
+    if (is_final_norm(node)) self->copy_hidden(node);
+    else compute_geglu(node);
   } catch (const std::exception& error) {
     self->failure_ = error.what();
+    return false;
   }
-  // Ends this graph split: what follows the final norm is the vocabulary matmul, which nobody reads.
-  return false;
+  // false ends this graph split: what follows the final norm is the vocabulary matmul, which nobody reads.
+  return !is_final_norm(node);
 }
 
 // Called before a node is computed, and ahead of the nodes before it; inputs such as the mask are already set.
@@ -57,7 +73,14 @@ bool GraphObserver::ask(ggml_tensor* node) {
   if (captured_) nodes_after_norm_++;
   if (!remember_.empty() || !recall_.empty())
     if (ggml_tensor* mask = mask_of(node)) restrict_keys(mask);
-  return std::strcmp(node->name, kFinalNorm) == 0;
+  return is_final_norm(node) || wants_gelu(node);
+}
+
+bool GraphObserver::wants_gelu(const ggml_tensor* node) const {
+  if (!computes_gelu_ || node->op != GGML_OP_GLU || llama().ggml_get_glu_op(node) != GGML_GLU_OP_GEGLU) return false;
+  const ggml_tensor *gate = node->src[0], *up = node->src[1];
+  const auto fits = [&](const ggml_tensor* t) { return t && t->type == GGML_TYPE_F32 && t->nb[0] == sizeof(float) && t->ne[0] == node->ne[0]; };
+  return fits(gate) && fits(up) && fits(node) && node->ne[2] == 1;
 }
 
 void GraphObserver::copy_hidden(const ggml_tensor* norm) {

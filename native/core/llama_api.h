@@ -49,6 +49,7 @@
   X(ggml_backend_reg_name)           \
   X(ggml_backend_reg_dev_count)      \
   X(ggml_backend_reg_get_proc_address) \
+  X(ggml_get_glu_op)                 \
   X(ggml_backend_tensor_get)         \
   X(ggml_backend_tensor_set)        
 
