@@ -1,6 +1,6 @@
 """The backbones of scripts/reference.py in float64, after the published formulas of each architecture.
 
-Sources: transformers' modelling code (llama, mistral, qwen2, qwen3, gemma2, phi3, and modeling_rope_utils for the
+Sources: transformers' modelling code (llama, mistral, qwen2, qwen3, gemma2, phi3, granite, and modeling_rope_utils for the
 rotary embeddings), modeling_internlm2.py of the internlm2 repositories, YaRN (arXiv:2309.00071), LongRoPE
 (arXiv:2402.13753), Llama 3.1's frequencies (its model card's code). Nothing of scorehead is used.
 """
@@ -21,6 +21,7 @@ DEFAULTS = {
     "gemma2": {"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096},
     "phi3": {},
     "internlm2": {},
+    "granite": {},
 }
 EMBEDDINGS = ("embed_tokens", "tok_embeddings")
 
@@ -38,11 +39,14 @@ class Settings:
         self.width = config["hidden_size"]
         self.head_size = get("head_dim") or self.width // self.heads
         self.epsilon = config["rms_norm_eps"]
-        gemma = self.kind == "gemma2"
+        gemma, granite = self.kind == "gemma2", self.kind == "granite"
         self.activation = ACTIVATIONS[config["hidden_activation" if gemma else "hidden_act"]]
         self.norm_offset = 1.0 if gemma else 0.0
-        self.embedding_scale = math.sqrt(self.width) if gemma else 1.0
+        self.embedding_scale = math.sqrt(self.width) if gemma else get("embedding_multiplier", 1.0) if granite else 1.0
+        self.residual_scale = get("residual_multiplier", 1.0) if granite else 1.0
         self.attention_scale = 1 / math.sqrt(get("query_pre_attn_scalar", 256) if gemma else self.head_size)
+        if granite:
+            self.attention_scale = get("attention_multiplier", 1.0)
         self.soft_cap = get("attn_logit_softcapping", 50.0) if gemma else None
         self.windows = [self.window(get, index) for index in range(self.layers)]
         self.rope = Rope(config, self.kind, self.head_size)
@@ -199,10 +203,10 @@ class Layer:
     def __call__(self, x, row, window):
         s = self.settings
         attended = self.linear("o", self.attend(self.norm("before", x), row, window))
-        x = x + self.norm("after_attention", attended)
+        x = x + s.residual_scale * self.norm("after_attention", attended)
         between = self.norm("between", x)
         gated = s.activation(self.linear("gate", between)) * self.linear("up", between)
-        return x + self.norm("after", self.linear("down", gated))
+        return x + s.residual_scale * self.norm("after", self.linear("down", gated))
 
 
 def find_backbone(weights):
