@@ -41,11 +41,12 @@ export interface PlannedTensor {
 export class TensorFinder {
   readonly checkpoint: Checkpoint;
   readonly #layout: Layout;
-  readonly #used = new Set<string>();
+  readonly #used: Set<string>;
 
   constructor(checkpoint: Checkpoint, layout: Layout) {
     this.checkpoint = checkpoint;
     this.#layout = layout;
+    this.#used = new Set([...Object.values(layout.head), ...Object.values(layout.normalizer ?? {})]);
   }
 
   get(name: string): CheckpointTensor | undefined {

@@ -14,7 +14,7 @@ import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import { readConfig } from "./config.ts";
 import { isWithoutEffect } from "./config-keys.ts";
-import { ConfigReader, unsupported } from "./config-reader.ts";
+import { ConfigReader } from "./config-reader.ts";
 import { LAYOUTS, type Layout, REWARD_MODEL_HEAD } from "./layouts.ts";
 import {
   missingTensors,
@@ -100,7 +100,7 @@ export async function surveyConversion(
       note(problems, error),
     ));
   if (head) attempt(problems, () => validateHead(head, backbone.sizes));
-  const ignored = head && attempt(problems, () => finder.rest());
+  const ignored = attempt(problems, () => finder.rest());
   const vocabularyMetadata =
     tokenizer && attempt(problems, () => vocabularyKeys(tokenizer, vocabulary, padToken(config, vocabulary)));
   if (problems.length > 0 || !head || !ignored || !vocabularyMetadata) return { plan: null, layout: name, problems };
@@ -171,9 +171,10 @@ function requireVocabulary({ name, shape }: CheckpointTensor, { vocab_size }: Js
 function refuseUnknownKeys(config: ConfigReader, { configKeys }: Layout): void {
   const unknown = config.unread().filter((key) => !isWithoutEffect(key) && !configKeys.includes(key));
   if (unknown.length === 0) return;
-  throw unsupported(
+  throw new ScoreheadError(
+    "ERR_UNSUPPORTED",
     `config.json has ${unknown.map((key) => `${key}: ${JSON.stringify(config.value(key))}`).join(", ")}, which scorehead ` +
-      "does not know to carry over. If the model computes the same without it, take it out of config.json",
+      "does not know: it may change what the model computes. If it does not, take it out of config.json.",
   );
 }
 
