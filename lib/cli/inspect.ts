@@ -1,7 +1,7 @@
 /** `scorehead inspect`: what a GGUF file or a checkpoint directory is. */
 import { basename } from "node:path";
 import { Command } from "commander";
-import { type HeadReport, type InspectReport, inspect, type TokenizerReport } from "../index.ts";
+import { type HeadReport, type InspectReport, inspect, PROFILE_NAMES, type TokenizerReport } from "../index.ts";
 import { given } from "./arguments.ts";
 import { EXIT, say } from "./exit.ts";
 import { type Fact, factLines, formatBytes, formatCount } from "./format.ts";
@@ -12,10 +12,11 @@ export function inspectCommand(): Command {
   const command = new Command("inspect")
     .summary("describe a GGUF file or a checkpoint")
     .description(
-      "Describe a GGUF file or a checkpoint's directory, and tell whether it can be scored with or converted (else " +
-        "exit code 1).",
+      "Describe a GGUF file or a checkpoint's directory, and tell whether it can be scored with or converted. If not, " +
+        "name the tensors, the tokenizer's rules and the config's keys that stand in the way, and end with exit code 1.",
     )
     .argument("<file.gguf | checkpoint-dir>", "what to describe")
+    .option("--profile <name>", `for a checkpoint: the profile to convert with: ${PROFILE_NAMES}`)
     .option("--json", "print the facts as one JSON object");
   addTokenizerOption(command);
   return command.action(run);
@@ -24,10 +25,11 @@ export function inspectCommand(): Command {
 interface InspectCommandOptions {
   readonly json?: true;
   readonly tokenizer?: string;
+  readonly profile?: string;
 }
 
-async function run(path: string, { json, tokenizer }: InspectCommandOptions): Promise<void> {
-  const report = await inspect(path, given({ tokenizer }));
+async function run(path: string, { json, tokenizer, profile }: InspectCommandOptions): Promise<void> {
+  const report = await inspect(path, given({ tokenizer, profile }));
   await writeLines(json ? [JSON.stringify(report)] : reportLines(report));
   for (const warning of report.warnings) say(`warning: ${warning}`);
   if (report.problems.length === 0) return;

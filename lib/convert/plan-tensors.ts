@@ -113,7 +113,11 @@ export function planBackbone(
       else if (source === undefined) missing.push(from);
     }
   }
-  if (missing.length > 0) problems.push(missingTensors(missing, finder.checkpoint));
+  // Biases are missing for another reason than weights: a flag of the config.
+  for (const part of [".weight", ".bias"]) {
+    const names = missing.filter((name) => name.endsWith(part));
+    if (names.length > 0) problems.push(missingTensors(names, finder.checkpoint));
+  }
   problems.push(...wrong.slice(0, MOST_PROBLEMS));
   return planned;
 }
