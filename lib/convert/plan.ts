@@ -169,7 +169,8 @@ function requireVocabulary({ name, shape }: CheckpointTensor, { vocab_size }: Js
 
 /** A setting that nobody has read may change what the model computes. */
 function refuseUnknownKeys(config: ConfigReader, { configKeys }: Layout): void {
-  const unknown = config.unread().filter((key) => !isWithoutEffect(key) && !configKeys.includes(key));
+  const known = (key: string): boolean => isWithoutEffect(key, config.value(key)) || configKeys.includes(key);
+  const unknown = config.unread().filter((key) => !known(key));
   if (unknown.length === 0) return;
   throw new ScoreheadError(
     "ERR_UNSUPPORTED",

@@ -8,7 +8,7 @@ import { ioError, ScoreheadError } from "../errors.ts";
 import { CHECKPOINT_FILES, contentKey, TOKENIZER_FILES } from "./content-key.ts";
 
 /** Goes up when the same checkpoint converts to another file, so that files of older versions are not reused. */
-const CONVERTER_VERSION = 1;
+const CONVERTER_VERSION = 2;
 
 export interface SourceOptions {
   readonly tokenizer?: string | undefined;

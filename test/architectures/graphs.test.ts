@@ -1,7 +1,9 @@
 /** The data of the architectures: consistent with itself, and with llama.cpp, which takes exactly the tensors listed. */
 import { describe, expect, it } from "vitest";
+import { GEMMA2 } from "../../lib/architectures/gemma2.ts";
 import { ARCHITECTURES, GRAPHS } from "../../lib/architectures/index.ts";
 import type { BackboneSizes, Graph, GraphTensor } from "../../lib/architectures/types.ts";
+import { ConfigReader } from "../../lib/convert/config-reader.ts";
 import { readGguf } from "../../lib/gguf/read.ts";
 import type { GgufValue } from "../../lib/gguf/types.ts";
 import { f32, str, u32 } from "../../lib/gguf/values.ts";
@@ -82,6 +84,16 @@ async function writeWhole(graph: Graph, file: string, { tensors = (all) => all, 
     yield new Uint8Array(numbers.buffer);
   });
 }
+
+it("Gemma 2's queries are scaled by what the graph's own scale lacks", () => {
+  const sizes = { ...sizesOf(GEMMA2.graph, 1), hiddenSize: 4608, heads: 32, headSize: 128 };
+  const scale = (layers: number, scalar?: number): number | undefined =>
+    GEMMA2.queryScale?.(new ConfigReader({ query_pre_attn_scalar: scalar }, GEMMA2.defaults), { ...sizes, layers });
+  expect(scale(42, 128)).toBe(1);
+  expect(scale(42, 32)).toBe(2);
+  expect(scale(42)).toBe(Math.sqrt(0.5)); // 256, where nothing is said
+  expect(scale(46, 144)).toBe(1); // 27B, in which llama.cpp divides by the width of a head that hidden size gives
+});
 
 function load(file: string): Promise<ScoreModel> {
   return ScoreModel.load(file, { device: "cpu", threads: 1, context: 256 });

@@ -146,6 +146,7 @@ it("names several outputs as the config does, and one by its type", async () => 
 it("takes keys that say nothing, or nothing about the hidden state", async () => {
   const config = { use_parallel_residual: false, logit_bias: null, adapters: {}, _anything: 1, attention_dropout: 0.1 };
   expect((await survey("qwen3-score", { ...config, sep_token_id: 5, top_p: 0.9 })).problems).toEqual([]);
+  expect((await survey("phi3-longrope", { full_attn_mod: 1, interpolate_factor: 1 })).problems).toEqual([]);
 });
 
 const yarn = (more: JsonObject): JsonObject => ({ rope_scaling: { rope_type: "yarn", factor: 4, ...more } });
