@@ -16,7 +16,7 @@ const GEMMA2_GRAPH: Graph = {
     ...GATED_FEED_FORWARD,
     norm("blk.{i}.post_ffw_norm"),
   ],
-  keys: { "attention.sliding_window": "u32", attn_logit_softcapping: "f32", final_logit_softcapping: "f32" },
+  keys: { "attention.sliding_window": "u32", attn_logit_softcapping: "f32", final_logit_softcapping: "f32?" },
   activations: ["gelu_pytorch_tanh"],
   ropeScaling: ["linear", "dynamic", "yarn"],
   anyHeadSize: true,

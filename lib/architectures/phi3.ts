@@ -16,7 +16,7 @@ const PHI3_GRAPH: Graph = {
     ...ROPE_FACTORS,
   ],
   // llama.cpp reads it and does nothing about it.
-  keys: { "attention.sliding_window": "u32" },
+  keys: { "attention.sliding_window": "u32?" },
   activations: ["silu", "swish"],
   ropeScaling: ["longrope"],
   anyHeadSize: false,

@@ -38,8 +38,8 @@ export interface Graph {
   /** `general.architecture`. */
   readonly name: string;
   readonly tensors: readonly GraphTensor[];
-  /** Keys `<name>.*` beside those that every graph has. */
-  readonly keys: Readonly<Record<string, "u32" | "f32">>;
+  /** Keys `<name>.*` beside those that every graph has; `?`: the graph computes without it. */
+  readonly keys: Readonly<Record<string, "u32" | "f32" | "u32?" | "f32?">>;
   /** As transformers calls it, with its aliases. */
   readonly activations: readonly string[];
   readonly ropeScaling: readonly RopeScaling[];
@@ -78,7 +78,7 @@ export interface Architecture {
   readonly graph: Graph;
   /** By the graph's name, without `.weight` or `.bias`: the checkpoint's, after its prefix. */
   readonly names: Readonly<Record<string, string | Part>>;
-  /** What its configuration class assumes where a config does not say, as far as it can differ from {@link names}' shapes. */
+  /** What its configuration class assumes where a config does not say. */
   readonly defaults: Readonly<Record<string, unknown>>;
   /** The config key of the activation; default `hidden_act`. */
   readonly activationKey?: string;
@@ -90,6 +90,4 @@ export interface Architecture {
   readonly queryScale?: (config: ConfigReader, sizes: BackboneSizes) => number;
   /** Values of the graph's own {@link Graph.keys}. */
   readonly keys?: (config: ConfigReader, sizes: BackboneSizes) => Readonly<Record<string, number>>;
-  /** Tensors of the checkpoint that the hidden state does not depend on, beside the usual ones. */
-  readonly ignored?: readonly RegExp[];
 }

@@ -54,7 +54,7 @@ export function readConfig(config: ConfigReader, architecture: Architecture, voc
     ["vocab_size", u32(vocabulary)],
     ...Object.entries(own).map(([key, value]): [string, GgufValue] => [
       key,
-      graph.keys[key] === "u32" ? u32(value) : f32(value),
+      graph.keys[key]?.startsWith("u32") ? u32(value) : f32(value),
     ]),
   ];
   return {

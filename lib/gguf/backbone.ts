@@ -44,7 +44,7 @@ export function readBackbone({ path, metadata, tensors }: GgufContents): Backbon
       `${path}: the architecture ${architecture.value} is not supported. Supported: ${[...GRAPHS.keys()].join(", ")}.`,
     );
   const keys = new Keys(path, metadata, graph);
-  keys.refuseUnknown();
+  keys.check();
   const sizes = readSizes(keys, tensors);
   const longRope = readRope(keys, tensors);
   checkTensors(path, graph, sizes, tensors);
@@ -111,14 +111,20 @@ function readRope(keys: Keys, tensors: GgufContents["tensors"]): boolean {
   const { graph } = keys;
   keys.number("rope.freq_base", 10_000);
   keys.number("rope.scaling.attn_factor", 1);
-  const factor = keys.number("rope.scaling.factor", 1);
+  const isScaled = keys.number("rope.scaling.factor", 1) !== 1;
+  const hasFactor = keys.has("rope.scaling.factor");
   const has = (name: string): boolean => tensors.some((tensor) => tensor.name === `${name}.weight`);
   const [short, long] = [has("rope_factors_short"), has("rope_factors_long")];
   const kind = keys.text("rope.scaling.type") ?? (short ? "longrope" : "none");
-  const known = kind === "none" || (graph.ropeScaling as readonly string[]).includes(kind);
-  const complete = kind !== "longrope" || (short && long);
-  const scaled = kind !== "linear" && kind !== "yarn" ? factor === 1 : keys.has("rope.scaling.factor");
-  if (known && complete && scaled && (kind === "longrope" || !short)) return kind === "longrope";
+  // On every other word llama.cpp ends the process.
+  const complete: Readonly<Record<string, boolean>> = {
+    none: !isScaled && !short && !long,
+    linear: hasFactor && !short && !long,
+    yarn: hasFactor && !short && !long,
+    longrope: !isScaled && short && long,
+  };
+  const isKnown = kind === "none" || graph.ropeScaling.some((scaling) => scaling === kind);
+  if (isKnown && complete[kind]) return kind === "longrope";
   throw new ScoreheadError(
     "ERR_UNSUPPORTED",
     `${keys.path}: ${graph.name}.rope.scaling.type is ${kind}, and its factors or tensors are not what that needs: scores would be wrong.`,
@@ -145,7 +151,8 @@ class Keys {
     this.#metadata = metadata;
   }
 
-  refuseUnknown(): void {
+  /** Refuses keys that the graph does not have, or not as scorehead knows them, and misses those that it needs. */
+  check(): void {
     const prefix = `${this.graph.name}.`;
     const isKnown = (name: string): boolean => KEYS.includes(name) || name in this.graph.keys;
     const key = [...this.#metadata.keys()].find(
@@ -156,7 +163,8 @@ class Keys {
         "ERR_UNSUPPORTED",
         `${this.path} has the key ${key}, and what it asks for is not supported: scores would be wrong. Convert the checkpoint again.`,
       );
-    for (const [name, kind] of Object.entries(this.graph.keys)) if (kind === "f32" && this.has(name)) this.number(name);
+    for (const [name, kind] of Object.entries(this.graph.keys))
+      if (this.has(name) || !kind.endsWith("?")) this.number(name);
   }
 
   has(name: string): boolean {

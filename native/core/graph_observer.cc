@@ -29,16 +29,23 @@ ggml_tensor* mask_of(const ggml_tensor* node) {
 
 bool is_final_norm(const ggml_tensor* node) { return std::strcmp(node->name, kFinalNorm) == 0; }
 
-// gelu(x) * y by the tanh formula, which is x times the logistic function of twice its argument.
+// gelu(x) * y by the tanh formula: x times the logistic function of twice the formula's argument.
 void multiply_gelu(const float* x, const float* y, float* out, int64_t n) {
   constexpr float kRoot = 0.79788456080286535588f;  // of 2/pi
-  for (int64_t i = 0; i < n; i++) out[i] = y[i] * x[i] / (1.0f + std::exp(-2.0f * kRoot * x[i] * (1.0f + 0.044715f * x[i] * x[i])));
+  for (int64_t i = 0; i < n; i++) {
+    const float argument = kRoot * x[i] * (1.0f + 0.044715f * x[i] * x[i]);
+    out[i] = y[i] * x[i] / (1.0f + std::exp(-2.0f * argument));
+  }
 }
 
-void compute_geglu(ggml_tensor* node) {
-  const ggml_tensor *gate = node->src[0], *up = node->src[1];
-  const auto row = [](const ggml_tensor* tensor, int64_t i) { return reinterpret_cast<float*>(static_cast<char*>(tensor->data) + i * tensor->nb[1]); };
-  for (int64_t i = 0; i < node->ne[1]; i++) multiply_gelu(row(gate, i), row(up, i), row(node, i), node->ne[0]);
+float* row_of(const ggml_tensor* tensor, int64_t row) {
+  return reinterpret_cast<float*>(static_cast<char*>(tensor->data) + row * tensor->nb[1]);
+}
+
+// Computes a node of gated GELU again; its inputs are still there, as llama.cpp never puts its output in their place.
+void compute_geglu(const ggml_tensor* node) {
+  for (int64_t row = 0; row < node->ne[1]; row++)
+    multiply_gelu(row_of(node->src[0], row), row_of(node->src[1], row), row_of(node, row), node->ne[0]);
 }
 
 }  // namespace
@@ -78,9 +85,10 @@ bool GraphObserver::ask(ggml_tensor* node) {
 
 bool GraphObserver::wants_gelu(const ggml_tensor* node) const {
   if (!computes_gelu_ || node->op != GGML_OP_GLU || llama().ggml_get_glu_op(node) != GGML_GLU_OP_GEGLU) return false;
-  const ggml_tensor *gate = node->src[0], *up = node->src[1];
-  const auto fits = [&](const ggml_tensor* t) { return t && t->type == GGML_TYPE_F32 && t->nb[0] == sizeof(float) && t->ne[0] == node->ne[0]; };
-  return fits(gate) && fits(up) && fits(node) && node->ne[2] == 1;
+  const auto fits = [&](const ggml_tensor* tensor) {
+    return tensor && tensor->type == GGML_TYPE_F32 && tensor->nb[0] == sizeof(float) && tensor->ne[0] == node->ne[0];
+  };
+  return fits(node->src[0]) && fits(node->src[1]) && fits(node) && node->ne[2] == 1;
 }
 
 void GraphObserver::copy_hidden(const ggml_tensor* norm) {

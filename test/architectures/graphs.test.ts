@@ -58,7 +58,7 @@ async function writeWhole(graph: Graph, file: string, { tensors = (all) => all, 
     "rope.dimension_count": u32(sizes.rotary),
     ...(isLong && { "rope.scaling.type": str("longrope") }),
     ...Object.fromEntries(
-      Object.entries(graph.keys).map(([key, kind]) => [key, kind === "u32" ? u32(1024) : f32(1.5)]),
+      Object.entries(graph.keys).map(([key, kind]) => [key, kind.startsWith("u32") ? u32(1024) : f32(1.5)]),
     ),
     ...keys,
   };
@@ -131,6 +131,15 @@ describe.each([...GRAPHS.values()])("llama.cpp's graph $name", (graph) => {
     await writeWhole(graph, file(), { keys: { [key]: value } });
     await refused(load(file()), "ERR_GGUF", key);
   });
+
+  it.each(["dynamic", "llama3", "linear", "yarn", "longrope"])(
+    "is refused with %s and nothing to scale by",
+    async (kind) => {
+      const tensors = (all: readonly GraphTensor[]) => all.filter(({ name }) => !name.startsWith("rope_factors"));
+      await writeWhole(graph, file(), { tensors, keys: { "rope.scaling.type": str(kind) } });
+      await refused(load(file()), "ERR_UNSUPPORTED", "rope.scaling.type", kind);
+    },
+  );
 });
 
 const WITH_FREQS = [...GRAPHS.values()].filter(({ ropeScaling }) => ropeScaling.includes("llama3"));
