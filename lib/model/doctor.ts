@@ -5,10 +5,11 @@ import { openScorable, type Scorable } from "../attach/scorable.ts";
 import { cacheDirectory } from "../cache-directory.ts";
 import { checkPath } from "../check-options.ts";
 import { planDirectory } from "../convert/run.ts";
-import { isScoreheadError } from "../errors.ts";
+import { isScoreheadError, type ScoreheadError } from "../errors.ts";
 import { type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import { headFromMetadata } from "../head/metadata.ts";
+import { attempt, note, type Problem, plainProblems } from "../problems.ts";
 import { addon, manifest } from "../runtime/addon.ts";
 import type { NativeDevice } from "../runtime/contract.ts";
 import { GPU_KINDS, gpuFolders, packageNames } from "../runtime/locate.ts";
@@ -25,7 +26,6 @@ import { findSource, type Source } from "../source/resolve.ts";
 import { lentDirectory } from "../source/tokenizer.ts";
 import { plannedContents } from "./inspect.ts";
 import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
-import { attempt, note, type Problem } from "./problems.ts";
 import { chooseSizes, type Sizing } from "./sizing.ts";
 
 export interface DoctorReport {
@@ -82,7 +82,7 @@ export interface DoctorModel extends Sizing {
 export async function doctor(source?: string, options?: DoctorOptions): Promise<DoctorReport> {
   if (source !== undefined) checkPath(source, "The model");
   const checked = checkDoctorOptions(options);
-  const problems: Problem[] = [];
+  const problems: ScoreheadError[] = [];
   const native = attempt(problems, addon);
   const runtime = native && attempt(problems, openRuntime);
   const selection = runtime && attempt(problems, () => selectDevices(checked.device ?? "auto"));
@@ -96,7 +96,7 @@ export async function doctor(source?: string, options?: DoctorOptions): Promise<
           return note(problems, error);
         });
   return {
-    problems,
+    problems: plainProblems(problems),
     versions: {
       scorehead: manifest.version,
       node: process.versions.node,
