@@ -3,7 +3,8 @@
 export { type AttachOptions, type AttachResult, attach } from "./attach/attach.ts";
 export type { HeadOptions } from "./attach/scorable.ts";
 export { OUTPUT_TYPES } from "./convert/file-type.ts";
-export type { ConvertPlan, PlannedTensor } from "./convert/plan.ts";
+export type { ConvertPlan } from "./convert/plan.ts";
+export type { PlannedTensor } from "./convert/plan-tensors.ts";
 export { type QuantizeOptions, quantize } from "./convert/quantize.ts";
 export { TENSOR_TYPES, type TensorType, type TensorTypes } from "./convert/tensor-types.ts";
 
@@ -43,7 +44,6 @@ export type {
   StreamInput,
   StreamOptions,
 } from "./model/options.ts";
-export type { Problem } from "./model/problems.ts";
 export {
   type MeasuredFile,
   type QuantizedReport,
@@ -56,6 +56,7 @@ export type { Ranked, Weights } from "./model/rank.ts";
 export type { RankResult } from "./model/rank-stream.ts";
 export { type ModelStats, ScoreModel } from "./model/score-model.ts";
 export type { StreamResult } from "./model/stream.ts";
+export type { Problem } from "./problems.ts";
 export { PROFILE_NAMES } from "./prompt/profiles.ts";
 export type { ConversationInput, Message } from "./prompt/types.ts";
 export { version } from "./runtime/addon.ts";

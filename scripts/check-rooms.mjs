@@ -12,10 +12,11 @@ const MAY_IMPORT = {
   tokens: [],
   batch: [],
   head: [],
-  gguf: [],
+  architectures: [],
+  gguf: ["architectures"],
   checkpoint: [],
   runtime: [],
-  convert: ["checkpoint", "gguf", "head", "prompt", "tokens", "runtime"],
+  convert: ["architectures", "checkpoint", "gguf", "head", "prompt", "tokens", "runtime"],
   attach: ["checkpoint", "gguf", "head", "prompt", "tokens", "convert", "runtime"],
   hub: ["runtime"],
   source: ["hub", "convert", "attach", "gguf"],
@@ -30,6 +31,7 @@ const LEAVES = [
   "cache-directory.ts",
   "check-options.ts",
   "checkpoint-files.ts",
+  "problems.ts",
   "replace-file.ts",
 ];
 const LEAF_FILES = /(^|\/)(types|contract)\.ts$/;

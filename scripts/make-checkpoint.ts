@@ -9,7 +9,7 @@
 import { parseArgs } from "node:util";
 import { encodeGiven, type Fill, writeCheckpoint } from "../test/fixtures/checkpoints.ts";
 import { encodeFloats, type FloatDtype } from "../test/fixtures/dtype.ts";
-import type { TensorPlan } from "../test/fixtures/layouts.ts";
+import type { TensorPlan } from "../test/fixtures/planner.ts";
 import { Random } from "../test/fixtures/random.ts";
 import type { FixtureSpec } from "../test/fixtures/specs.ts";
 import { byteLength } from "../test/fixtures/tensor.ts";

@@ -1,4 +1,4 @@
-"""An independent reference for Llama and Mistral models with a score head, in float64.
+"""An independent reference for models with a score head, in float64; the backbones are in reference_models.py.
 
 usage: python3 scripts/reference.py CHECKPOINT_DIR [--tokenizer DIR] --texts TEXTS.json --out GOLDEN.json
                                     [--max-lengths N,N]
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from reference_heads import open_head
+from reference_models import run
 
 SPACE = "\u2581"
 UNK = 0
@@ -198,75 +199,6 @@ def card_row(ids, max_length):
     return Row(ids + [UNK], np.append(np.arange(len(ids)), max_length - 1), hide_last_from_itself=True)
 
 
-def check_config(config, rows):
-    """Refuses what the formulas below do not cover."""
-    unsupported = {
-        "model_type": config.get("model_type") not in ("llama", "mistral"),
-        "hidden_act": config.get("hidden_act") != "silu",
-        "rope_scaling": bool(config.get("rope_scaling")),
-        "attention_bias": bool(config.get("attention_bias")),
-        "sliding_window": max(len(row.ids) for row in rows) > (config.get("sliding_window") or float("inf")),
-    }
-    for key, refused in unsupported.items():
-        if refused:
-            raise SystemExit(f"config.json: {key} {config.get(key)!r} is not supported.")
-
-
-def rms_norm(x, gain, epsilon):
-    return gain * x / np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + epsilon)
-
-
-def rotate(x, positions, theta):
-    """Rotary embedding of x [tokens, heads, size]: elements i and i + size/2 are one complex number."""
-    half = x.shape[-1] // 2
-    angles = np.outer(positions, theta ** (-np.arange(half) / half))
-    turned = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angles)[:, None, :]
-    return np.concatenate([turned.real, turned.imag], axis=-1)
-
-
-def attend(x, row, layer, config):
-    """Causal grouped-query attention of x [tokens, width], before the output projection."""
-    count, heads = len(row.ids), config["num_attention_heads"]
-    groups = config.get("num_key_value_heads") or heads
-    theta = config.get("rope_theta", 10000.0)
-    q = rotate((x @ layer["self_attn.q_proj"].T).reshape(count, heads, -1), row.positions, theta)
-    k = rotate((x @ layer["self_attn.k_proj"].T).reshape(count, groups, -1), row.positions, theta)
-    v = (x @ layer["self_attn.v_proj"].T).reshape(count, groups, -1)
-    visible = np.tril(np.ones((count, count), bool))
-    if row.hide_last_from_itself:
-        visible[-1, -1] = False
-    out = np.empty_like(q)
-    for head in range(heads):
-        group = head * groups // heads
-        scores = np.where(visible, q[:, head] @ k[:, group].T / np.sqrt(q.shape[-1]), -np.inf)
-        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-        out[:, head] = weights / weights.sum(axis=1, keepdims=True) @ v[:, group]
-    return out.reshape(count, -1)
-
-
-LAYER_TENSORS = [f"self_attn.{p}_proj" for p in "qkvo"] + [f"mlp.{p}_proj" for p in ("gate", "up", "down")]
-LAYER_TENSORS += ["input_layernorm", "post_attention_layernorm"]
-
-
-def run(weights, prefix, config, rows):
-    """Fills every row's hidden [tokens, width], after the final norm. Layer by layer, so one layer is in memory."""
-    epsilon = config["rms_norm_eps"]
-    for row in rows:
-        row.hidden = weights.rows(f"{prefix}embed_tokens.weight", row.ids)
-    for index in range(config["num_hidden_layers"]):
-        layer = {name: weights[f"{prefix}layers.{index}.{name}.weight"] for name in LAYER_TENSORS}
-        for row in rows:
-            x = rms_norm(row.hidden, layer["input_layernorm"], epsilon)
-            row.hidden = row.hidden + attend(x, row, layer, config) @ layer["self_attn.o_proj"].T
-            x = rms_norm(row.hidden, layer["post_attention_layernorm"], epsilon)
-            gate = x @ layer["mlp.gate_proj"].T
-            silu = gate * 0.5 * (1 + np.tanh(gate / 2))
-            row.hidden = row.hidden + (silu * (x @ layer["mlp.up_proj"].T)) @ layer["mlp.down_proj"].T
-    gain = weights[f"{prefix}norm.weight"]
-    for row in rows:
-        row.hidden = rms_norm(row.hidden, gain, epsilon)
-
-
 def cut_left(ids, max_length):
     return ids if len(ids) <= max_length else ids[:1] + ids[len(ids) - max_length + 1:]
 
@@ -278,17 +210,16 @@ def card_lengths(count):
 
 def score_texts(weights, config, tokenizer, texts, max_lengths):
     """One result a text, unrounded."""
-    prefix = next(p for p in ("model.model.", "transformer.", "model.") if f"{p}embed_tokens.weight" in weights)
     head = open_head(weights, config)
+    has_card = head.name == "v_head" and config["model_type"] == "llama"
     jobs = []
     for text in texts:
         ids = text["tokenIds"] if isinstance(text, dict) else tokenizer.encode(text)
         cuts = {n: plain_row(cut_left(ids, n)) for n in max_lengths if n < len(ids) and head.takes(cut_left(ids, n))}
-        cards = {n: card_row(cut_left(ids, n), n) for n in card_lengths(len(ids)) if head.name == "v_head"}
+        cards = {n: card_row(cut_left(ids, n), n) for n in card_lengths(len(ids)) if has_card}
         jobs.append((text, plain_row(ids), cuts, cards))
     rows = [row for _, whole, cuts, cards in jobs for row in (whole, *cuts.values(), *cards.values())]
-    check_config(config, rows)
-    run(weights, prefix, config, rows)
+    run(weights, config, rows)
     return [result(head, *job) for job in jobs]
 
 

@@ -42,7 +42,7 @@ class LinearHead:
 
     def __init__(self, weights, config):
         self.weights = weights
-        self.name = next(name for name in ("score_head", "v_head", "score") if f"{name}.weight" in weights)
+        self.name = next(name for name in ("score_head", "v_head", "score", "regression_head") if f"{name}.weight" in weights)
         self.normalizer = config.get("score_type") if config.get("do_normalize") else None
         if self.normalizer:
             stored = "normalizer.mean" in weights

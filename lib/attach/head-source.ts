@@ -6,7 +6,7 @@ import { readSafetensors } from "../checkpoint/safetensors.ts";
 import type { CheckpointTensor, JsonObject } from "../checkpoint/types.ts";
 import { type HeadTensors, type NormalizerRule, readHead } from "../convert/head.ts";
 import type { HeadRule } from "../convert/head-rules.ts";
-import { LAYOUTS, type Layout } from "../convert/layouts.ts";
+import { LAYOUTS, type Layout, NEVER_READ } from "../convert/layouts.ts";
 import type { Reading } from "../convert/meaning.ts";
 import { layoutOf } from "../convert/plan.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
@@ -43,7 +43,7 @@ export class HeadSource implements HeadTensors {
     const found = layoutOf(tensors, config);
     this.place = place;
     this.config = config;
-    this.architecture = found?.architecture ?? null;
+    this.architecture = found?.name ?? null;
     this.#layout = found?.layout ?? null;
     this.#tensors = tensors;
   }
@@ -62,7 +62,7 @@ export class HeadSource implements HeadTensors {
     const rules = [...(this.#layout?.heads ?? []), ...this.#knownRules()];
     const config = this.config ?? {};
     const head = await readHead(rules, this.#normalizer(), this, config, reading);
-    const ignored = [BACKBONE, ...(this.#layout?.ignored ?? [])];
+    const ignored = [BACKBONE, ...NEVER_READ, ...(this.#layout?.ignored ?? [])];
     const others = [...this.#tensors.keys()].filter(
       (name) => !this.#used.has(name) && !ignored.some((pattern) => pattern.test(name)),
     );

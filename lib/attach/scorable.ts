@@ -117,14 +117,12 @@ function requireSameModel(config: JsonObject, place: string, backbone: Backbone)
   );
 }
 
-/** Architectures whose graph in llama.cpp applies a sliding window itself. */
-const WINDOWED: readonly string[] = ["gemma2"];
-
 /** A window that the file does not tell: beyond it, texts would attend to more than in the model that was trained. */
 function withinWindow(backbone: Backbone, config: JsonObject): Backbone {
   const { sliding_window: window, use_sliding_window: isUsed } = config;
   if (typeof window !== "number" || !(window >= 1) || isUsed === false) return backbone;
-  if (WINDOWED.includes(backbone.architecture)) return backbone;
+  // The graph applies its window itself.
+  if (backbone.window !== null) return backbone;
   return { ...backbone, contextLength: Math.min(backbone.contextLength, window) };
 }
 

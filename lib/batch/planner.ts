@@ -55,8 +55,8 @@ export type NextRows = () => readonly Row[];
 export class Planner {
   readonly #limits: BatchLimits;
   readonly #nextRows: NextRows;
-  #memory = new SequenceMemory();
-  #cache = new PrefixCache(this.#memory);
+  #memory: SequenceMemory;
+  #cache: PrefixCache;
   /** In lexicographic order; those before `#next` have been admitted. */
   #window: Row[] = [];
   #next = 0;
@@ -76,6 +76,8 @@ export class Planner {
   constructor(limits: BatchLimits, nextRows: NextRows) {
     this.#limits = limits;
     this.#nextRows = nextRows;
+    this.#memory = new SequenceMemory(limits.sequences);
+    this.#cache = new PrefixCache(this.#memory);
   }
 
   get stats(): PlannerStats {
@@ -97,7 +99,7 @@ export class Planner {
 
   /** Forgets everything, planned or cached: after an error the cache's content is unknown. */
   reset(): void {
-    this.#memory = new SequenceMemory();
+    this.#memory = new SequenceMemory(this.#limits.sequences);
     this.#cache = new PrefixCache(this.#memory);
     this.#window = [];
     this.#next = 0;

@@ -3,7 +3,7 @@
  * cells; a cell is free again when no sequence holds it.
  */
 import { ScoreheadError } from "../errors.ts";
-import { MAX_SEQUENCES, MEMORY_OP } from "../runtime/contract.ts";
+import { MEMORY_OP } from "../runtime/contract.ts";
 
 /** A sequence in the cache. */
 export interface Sequence {
@@ -18,10 +18,15 @@ export interface Cell {
 }
 
 export class SequenceMemory {
-  readonly #freeIds: number[] = Array.from({ length: MAX_SEQUENCES }, (_, i) => MAX_SEQUENCES - 1 - i);
+  readonly #freeIds: number[];
   /** Operations to apply before the next batch, five integers each. */
   #operations: number[] = [];
   #usedCells = 0;
+
+  /** @param sequences how many there can be */
+  constructor(sequences: number) {
+    this.#freeIds = Array.from({ length: sequences }, (_, i) => sequences - 1 - i);
+  }
 
   get usedCells(): number {
     return this.#usedCells;

@@ -29,6 +29,8 @@ export interface BatchLimits {
   readonly batchTokens: number;
   /** The most outputs of a micro-batch. */
   readonly maxOutputs: number;
+  /** Sequences that the KV cache tells apart. */
+  readonly sequences: number;
 }
 
 /** Where an output of a micro-batch goes. */

@@ -9,6 +9,7 @@ import {
   headReport,
   OUTPUT_TYPES,
   type OutputType,
+  type PlannedTensor,
   PROFILE_NAMES,
   planCheckpoint,
 } from "../index.ts";
@@ -116,13 +117,22 @@ function planLines(plan: ConvertPlan): string[] {
         `  ${name}`,
         `[${dims.join(", ")}]`,
         type,
-        `from ${source.name} (${source.dtype}, ${basename(source.file)})`,
+        describeSource(source),
       ]),
     ),
     "",
     "keys:",
     ...tableLines([...metadata].map(([key, value]) => [`  ${key}`, describeValue(value)])),
   ];
+}
+
+function describeSource(source: PlannedTensor["source"]): string {
+  if (source.kind === "numbers") return "from config.json";
+  const { tensor, blocks, scale, offset } = source;
+  const taken = blocks?.reduce((rows, { count }) => rows + count, 0) ?? tensor.shape[0];
+  const part = taken === tensor.shape[0] ? "" : `${taken} rows of `;
+  const changes = [scale !== 1 && `times ${scale}`, offset !== 0 && `plus ${offset}`].filter(Boolean).join(", ");
+  return `from ${part}${tensor.name} (${tensor.dtype}, ${basename(tensor.file)})${changes && `, ${changes}`}`;
 }
 
 const SHOWN_CHARACTERS = 60;

@@ -1,7 +1,7 @@
 /** `scorehead inspect`: what a GGUF file or a checkpoint directory is. */
 import { basename } from "node:path";
 import { Command } from "commander";
-import { type HeadReport, type InspectReport, inspect, type TokenizerReport } from "../index.ts";
+import { type HeadReport, type InspectReport, inspect, PROFILE_NAMES, type TokenizerReport } from "../index.ts";
 import { given } from "./arguments.ts";
 import { EXIT, say } from "./exit.ts";
 import { type Fact, factLines, formatBytes, formatCount, headWords } from "./format.ts";
@@ -13,9 +13,11 @@ export function inspectCommand(): Command {
     .summary("describe a GGUF file or a checkpoint")
     .description(
       "Describe a GGUF file, a checkpoint's directory, or a repository on the hub, of which no weights are downloaded; " +
-        "and tell whether it can be scored with or converted (else exit code 1).",
+        "and tell whether it can be scored with or converted. If not, name the tensors, the tokenizer's rules and the " +
+        "config's keys that stand in the way, and end with exit code 1.",
     )
     .argument("<file.gguf | checkpoint-dir | owner/name>", "what to describe")
+    .option("--profile <name>", `for a checkpoint: the profile to convert with: ${PROFILE_NAMES}`)
     .option("--json", "print the facts as one JSON object");
   addTokenizerOption(command);
   addOfflineOption(command);
@@ -25,12 +27,13 @@ export function inspectCommand(): Command {
 interface InspectCommandOptions {
   readonly json?: true;
   readonly tokenizer?: string;
+  readonly profile?: string;
   readonly offline?: true;
 }
 
-async function run(path: string, { json, tokenizer, offline }: InspectCommandOptions): Promise<void> {
+async function run(path: string, { json, tokenizer, profile, offline }: InspectCommandOptions): Promise<void> {
   const report = await inspect(path, {
-    ...given({ tokenizer, offline }),
+    ...given({ tokenizer, profile, offline }),
     onWarning: (message) => say(`warning: ${message}`),
   });
   await writeLines(json ? [JSON.stringify(report)] : reportLines(report));

@@ -2,6 +2,7 @@
 import { ScoreheadError } from "../errors.ts";
 import { GgufWriter, type WriteOptions } from "../gguf/writer.ts";
 import type { ConvertPlan } from "./plan.ts";
+import { filesOf, type PlannedTensor } from "./plan-tensors.ts";
 import { tensorBytes } from "./tensor-data.ts";
 import type { JobOptions } from "./types.ts";
 
@@ -19,12 +20,13 @@ export class Assembly {
     this.path = path;
     this.#writer = writer;
     this.#tensors = tensors;
-    this.#missing = new Set(tensors.map(({ source }) => source.file));
+    this.#missing = new Set(filesOf(tensors));
   }
 
   /** Begins a file at `path`, where none may be. */
   static async create(plan: ConvertPlan, path: string, options: JobOptions): Promise<Assembly> {
-    return new Assembly(path, await GgufWriter.create(path, plan.metadata, plan.tensors, writing(options)), plan);
+    const writer = await GgufWriter.create(path, plan.metadata, plan.tensors, writing(options));
+    return new Assembly(path, writer, plan).#begin();
   }
 
   /**
@@ -44,7 +46,7 @@ export class Assembly {
       for (const index of assembly.#tensorsOf(file)) writer.skip(index);
       assembly.#missing.delete(file);
     }
-    return assembly;
+    return assembly.#begin();
   }
 
   /** Writes the tensors that `file` holds. A file that was added before, or holds none, is no work. */
@@ -73,17 +75,35 @@ export class Assembly {
     return this.#writer.close();
   }
 
+  /** Writes what is in none of the files. */
+  async #begin(): Promise<Assembly> {
+    try {
+      await this.#writeAll(this.#tensorsOf(null));
+      return this;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
   async #write(file: string): Promise<void> {
     if (!this.#missing.has(file)) return;
-    for (const index of this.#tensorsOf(file)) {
-      const tensor = this.#tensors[index];
-      if (tensor) await this.#writer.write(index, tensorBytes(tensor));
-    }
+    await this.#writeAll(this.#tensorsOf(file));
     this.#missing.delete(file);
   }
 
-  #tensorsOf(file: string): number[] {
-    return [...this.#tensors.keys()].filter((index) => this.#tensors[index]?.source.file === file);
+  async #writeAll(indices: readonly number[]): Promise<void> {
+    for (const index of indices) {
+      const tensor = this.#tensors[index];
+      if (tensor) await this.#writer.write(index, tensorBytes(tensor));
+    }
+  }
+
+  /** @param file null: those that are in none */
+  #tensorsOf(file: string | null): number[] {
+    const isIn = ({ source }: PlannedTensor): boolean =>
+      (source.kind === "checkpoint" ? source.tensor.file : null) === file;
+    return [...this.#tensors.keys()].filter((index) => isIn(this.#tensors[index] as PlannedTensor));
   }
 }
 

@@ -1,131 +1,149 @@
-/** A transformers config of the Llama kind → sizes and GGUF keys. What llama.cpp would compute differently is refused. */
-import type { CheckpointTensor, JsonObject } from "../checkpoint/types.ts";
-import { ScoreheadError } from "../errors.ts";
+/** A checkpoint's config → sizes and GGUF keys. What llama.cpp would compute differently is refused. */
+import type { Architecture, BackboneSizes } from "../architectures/types.ts";
 import type { GgufValue } from "../gguf/types.ts";
 import { f32, str, u32 } from "../gguf/values.ts";
-import type { BackboneSizes } from "./layouts.ts";
+import { type ConfigReader, invalidConfig, unsupported } from "./config-reader.ts";
+import { type Rope, readRope } from "./rope.ts";
 
 export interface BackboneConfig {
+  readonly architecture: Architecture;
   readonly sizes: BackboneSizes;
-  /** The most tokens that are computed as transformers would: positions, capped at a sliding window. */
+  /** The most tokens that are computed as transformers would: positions, capped where llama.cpp differs. */
   readonly maxLength: number;
   /** `<architecture>.*` keys, and `general.architecture`. */
   readonly keys: ReadonlyMap<string, GgufValue>;
+  /** Tensors that follow from the config, by name. */
+  readonly factors: Rope["factors"];
+  /** As {@link Architecture.biases}. */
+  readonly biases: readonly string[];
+  /** What queries are multiplied by. */
+  readonly queryScale: number;
 }
 
 /**
- * Reads a Llama or Mistral config.
- * @param embedding the checkpoint's embedding, whose rows are the vocabulary
+ * Reads the config of a backbone.
+ * @param vocabulary rows of the embedding
  * @throws ERR_CONFIG where a field is missing or absurd; ERR_UNSUPPORTED where llama.cpp computes something else
  */
-export function readConfig(config: JsonObject, architecture: string, embedding: CheckpointTensor): BackboneConfig {
-  refuseWhatDiffers(config);
-  const hiddenSize = integer(config, "hidden_size");
-  const heads = integer(config, "num_attention_heads");
-  const kvHeads = integer(config, "num_key_value_heads", heads);
-  const headSize = integer(config, "head_dim", hiddenSize / heads);
+export function readConfig(config: ConfigReader, architecture: Architecture, vocabulary: number): BackboneConfig {
+  const { graph } = architecture;
+  refuseWhatDiffers(config, architecture);
+  const positions = config.integer("max_position_embeddings");
+  const lengths = readSizes(config, architecture);
+  const rope = readRope(config, graph, lengths.headSize, positions);
+  const sizes: BackboneSizes = { ...lengths, rotary: rope.rotary, vocabulary };
+  const window = slidingWindow(config, architecture, sizes.layers);
+  const capped = graph.window === "none" && window !== null;
+  // Longer texts would attend to more than they should.
+  const maxLength = capped ? Math.min(rope.maxLength, window) : rope.maxLength;
+  const own = {
+    ...(graph.window === "none" ? {} : { "attention.sliding_window": window ?? positions }),
+    ...architecture.keys?.(config, sizes),
+  };
+  const values: [string, GgufValue][] = [
+    ["block_count", u32(sizes.layers)],
+    ["context_length", u32(maxLength)],
+    ["embedding_length", u32(sizes.hiddenSize)],
+    ["feed_forward_length", u32(sizes.feedForward)],
+    ["attention.head_count", u32(sizes.heads)],
+    ["attention.head_count_kv", u32(sizes.kvHeads)],
+    ["attention.key_length", u32(sizes.headSize)],
+    ["attention.value_length", u32(sizes.headSize)],
+    ["attention.layer_norm_rms_epsilon", f32(config.positive("rms_norm_eps"))],
+    ...rope.keys,
+    ["vocab_size", u32(vocabulary)],
+    ...Object.entries(own).map(([key, value]): [string, GgufValue] => [
+      key,
+      graph.keys[key]?.startsWith("u32") ? u32(value) : f32(value),
+    ]),
+  ];
+  return {
+    architecture,
+    sizes,
+    maxLength,
+    keys: new Map([
+      ["general.architecture", str(graph.name)],
+      ...values.map(([key, value]): [string, GgufValue] => [`${graph.name}.${key}`, value]),
+    ]),
+    factors: rope.factors,
+    biases: biasesOf(config, architecture),
+    queryScale: architecture.queryScale?.(config, sizes) ?? 1,
+  };
+}
+
+function readSizes(config: ConfigReader, { graph }: Architecture): Omit<BackboneSizes, "rotary" | "vocabulary"> {
+  const hiddenSize = config.integer("hidden_size");
+  const heads = config.integer("num_attention_heads");
+  const kvHeads = config.integer("num_key_value_heads", heads);
+  const headSize = config.integer("head_dim", hiddenSize / heads);
   if (heads % kvHeads !== 0)
-    throw invalid("num_key_value_heads", kvHeads, `a divisor of num_attention_heads, ${heads}`);
-  if (headSize % 2 !== 0) throw invalid("head_dim", headSize, "even");
-  const sizes: BackboneSizes = {
+    throw invalidConfig("num_key_value_heads", kvHeads, `a divisor of num_attention_heads, ${heads}`);
+  if (headSize % 2 !== 0) throw invalidConfig("head_dim", headSize, "even");
+  if (!graph.anyHeadSize && heads * headSize !== hiddenSize)
+    throw unsupported(
+      `${heads} heads of ${headSize} do not make up the hidden size, ${hiddenSize}, as llama.cpp's graph ${graph.name} assumes`,
+    );
+  return {
     hiddenSize,
-    feedForward: integer(config, "intermediate_size"),
-    layers: integer(config, "num_hidden_layers"),
+    feedForward: config.integer("intermediate_size"),
+    layers: config.integer("num_hidden_layers"),
     heads,
     kvHeads,
     headSize,
-    vocabulary: embedding.shape[0] ?? 0,
   };
-  const positions = integer(config, "max_position_embeddings");
-  const window =
-    config.sliding_window == null || config.use_sliding_window === false ? null : integer(config, "sliding_window");
-  const key = (name: string): string => `${architecture}.${name}`;
-  // llama.cpp has no window here: longer texts would attend to more than they should.
-  const maxLength = Math.min(positions, window ?? positions);
-  return {
-    sizes,
-    maxLength,
-    keys: new Map<string, GgufValue>([
-      ["general.architecture", str(architecture)],
-      [key("block_count"), u32(sizes.layers)],
-      [key("context_length"), u32(maxLength)],
-      [key("embedding_length"), u32(hiddenSize)],
-      [key("feed_forward_length"), u32(sizes.feedForward)],
-      [key("attention.head_count"), u32(heads)],
-      [key("attention.head_count_kv"), u32(kvHeads)],
-      [key("attention.key_length"), u32(headSize)],
-      [key("attention.value_length"), u32(headSize)],
-      [key("attention.layer_norm_rms_epsilon"), f32(positive(config, "rms_norm_eps"))],
-      [key("rope.dimension_count"), u32(headSize)],
-      [key("rope.freq_base"), f32(ropeTheta(config))],
-      [key("vocab_size"), u32(sizes.vocabulary)],
-    ]),
-  };
+}
+
+function biasesOf(config: ConfigReader, { biases, graph }: Architecture): readonly string[] {
+  const wanted = biases(config);
+  const missing = wanted.find((name) => !graph.tensors.some((tensor) => tensor.name === `${name}.bias`));
+  if (missing === undefined) return wanted;
+  throw unsupported(
+    `the config asks for biases of the attention, and llama.cpp's graph ${graph.name} has none of ${missing}`,
+  );
 }
 
 /** Settings that change the numbers and that this conversion does not carry over. */
-function refuseWhatDiffers(config: JsonObject): void {
-  const activation = config.hidden_act ?? "silu";
-  if (activation !== "silu")
-    throw unsupported(`hidden_act is ${JSON.stringify(activation)}, and llama.cpp computes silu`);
-  if (config.mlp_bias === true) throw unsupported("mlp_bias is true, and llama.cpp has no biases there");
-  const scaling = ropeScaling(config);
-  if (scaling !== null) throw unsupported(`the rotary embedding is scaled (${JSON.stringify(scaling)})`);
-  if (typeof config.partial_rotary_factor === "number" && config.partial_rotary_factor !== 1)
-    throw unsupported(`partial_rotary_factor is ${config.partial_rotary_factor}`);
+function refuseWhatDiffers(
+  config: ConfigReader,
+  { modelType, activationKey = "hidden_act", graph }: Architecture,
+): void {
+  const named = config.value("model_type") ?? modelType;
+  if (named !== modelType)
+    throw unsupported(`model_type is ${JSON.stringify(named)}, and this architecture computes as "${modelType}"`);
+  const activation = config.value(activationKey) ?? graph.activations[0];
+  if (!graph.activations.includes(activation as string))
+    throw unsupported(
+      `${activationKey} is ${JSON.stringify(activation)}, and llama.cpp computes ${graph.activations[0]}`,
+    );
+  if (config.value("mlp_bias") === true) throw unsupported("mlp_bias is true, and the conversion has no biases there");
+  for (const flag of ["is_encoder_decoder", "add_cross_attention", "use_bidirectional_attention"])
+    if (config.value(flag) === true) throw unsupported(`${flag} is true`);
 }
 
-/** transformers >= 5 keeps the rotary settings in `rope_parameters`. */
-function ropeParameters(config: JsonObject): JsonObject {
-  const parameters = config.rope_parameters;
-  return typeof parameters === "object" && parameters !== null ? (parameters as JsonObject) : {};
+/** How many tokens a layer with a window looks back, itself included; null where none has a window. */
+function slidingWindow(config: ConfigReader, { graph }: Architecture, layers: number): number | null {
+  const inUse = config.value("use_sliding_window") !== false;
+  const window = config.value("sliding_window") ?? null;
+  const firstLayer = config.value("max_window_layers") ?? 0;
+  const kinds = layerKinds(config, layers);
+  if (graph.window === "alternating") {
+    const expected = (i: number): boolean => i % 2 === 0;
+    if (kinds?.some((isSliding, i) => isSliding !== expected(i)))
+      throw unsupported("layer_types are not what llama.cpp computes, windows in every other layer");
+    return window === null ? null : config.integer("sliding_window");
+  }
+  const hasWindow = kinds ? kinds.includes(true) : !(Number(firstLayer) >= layers);
+  return inUse && window !== null && hasWindow ? config.integer("sliding_window") : null;
 }
 
-function ropeScaling(config: JsonObject): unknown {
-  const scaling = config.rope_scaling ?? ropeParameters(config);
-  if (typeof scaling !== "object" || scaling === null) return scaling ?? null;
-  const { rope_type, type } = scaling as JsonObject;
-  // A factor without a type scales all the same in some versions of transformers.
-  const kind = rope_type ?? type ?? ("factor" in scaling ? "unnamed" : "default");
-  return kind === "default" ? null : scaling;
-}
-
-function ropeTheta(config: JsonObject): number {
-  const inParameters = ropeParameters(config).rope_theta;
-  if (config.rope_theta !== undefined && inParameters !== undefined && config.rope_theta !== inParameters)
-    throw invalid("rope_theta", config.rope_theta, `what rope_parameters say, ${JSON.stringify(inParameters)}`);
-  const source = config.rope_theta === undefined ? { ...config, ...ropeParameters(config) } : config;
-  return source.rope_theta === undefined ? 10_000 : positive(source, "rope_theta");
-}
-
-/** No published size comes near it; a larger one is a damaged config. */
-const MOST = 1 << 26;
-
-function integer(config: JsonObject, name: string, fallback?: number): number {
-  const value = config[name] ?? fallback;
-  if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > MOST)
-    throw invalid(name, value, `an integer from 1 to ${MOST}`);
-  return value as number;
-}
-
-function positive(config: JsonObject, name: string): number {
-  const value = config[name];
-  if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
-    throw invalid(name, value, "a positive number");
-  return value;
-}
-
-function invalid(name: string, value: unknown, expected: string): ScoreheadError {
-  const found = value === undefined ? "missing" : JSON.stringify(value);
-  return new ScoreheadError(
-    "ERR_CONFIG",
-    `config.json: ${name} is ${found}; it has to be ${expected}. Take the config of the model that the weights are of.`,
-  );
-}
-
-function unsupported(reason: string): ScoreheadError {
-  return new ScoreheadError(
-    "ERR_UNSUPPORTED",
-    `This checkpoint cannot be converted: ${reason}. Its scores would be wrong.`,
-  );
+/** Whether each layer has a sliding window, where the config lists that. */
+function layerKinds(config: ConfigReader, layers: number): readonly boolean[] | null {
+  const kinds = config.value("layer_types") ?? null;
+  if (kinds === null) return null;
+  const known = (kind: unknown): boolean => kind === "full_attention" || kind === "sliding_attention";
+  if (!Array.isArray(kinds) || kinds.length !== layers || !kinds.every(known))
+    throw unsupported(
+      `layer_types is ${JSON.stringify(kinds)}, not ${layers} times full_attention or sliding_attention`,
+    );
+  return kinds.map((kind) => kind === "sliding_attention");
 }

@@ -100,6 +100,7 @@ export function elements<T>(bytes: Uint8Array, Type: ElementArray<T>): T {
   return new Type(aligned.buffer, aligned.byteOffset, aligned.byteLength / Type.BYTES_PER_ELEMENT);
 }
 
-function asBytes(array: Uint16Array | Float32Array): Uint8Array {
+/** The bytes that elements are made of, not copied. */
+export function asBytes(array: Uint16Array | Float32Array): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }

@@ -34,6 +34,14 @@ export type HeadRule =
       readonly rewards: readonly string[];
     };
 
+/** What the names of a head's tensors begin with. */
+export function headPrefixes(rule: HeadRule): readonly string[] {
+  const ofLayers = ({ name }: LayersRule): string => name.replace(/\.\{i\}$/, "");
+  if (rule.kind === "linear") return [rule.name];
+  if (rule.kind === "mlp") return [ofLayers(rule.layers)];
+  return [rule.regression, ofLayers(rule.gating), rule.scale, rule.transform];
+}
+
 /** A number of the config, where it is one. The head's own checks refuse the absurd. */
 const number = (config: JsonObject, name: string, fallback: number): number =>
   typeof config[name] === "number" ? config[name] : fallback;

@@ -36,8 +36,8 @@ export async function readHead(
   config: JsonObject,
   reading: Reading,
 ): Promise<HeadSpec> {
-  const rule = rules.find((candidate) => tensors.get(firstTensor(candidate)));
-  if (!rule) throw missing(rules.map(firstTensor).join(" or "), tensors.place);
+  const rule = rules.find((candidate) => tensors.get(headTensor(candidate)));
+  if (!rule) throw missing([rules.map(headTensor).join(" or ")], tensors.place);
   const network = await readNetwork(rule, tensors, config);
   const { outputs, inputs: hiddenSize } = network.shape;
   if (rule.kind === "gated")
@@ -63,7 +63,7 @@ export async function readHead(
 }
 
 /** The tensor whose presence tells that a rule is meant. */
-function firstTensor(rule: HeadRule): string {
+export function headTensor(rule: HeadRule): string {
   const { kind } = rule;
   return tensorName(
     kind === "linear" ? rule.name : kind === "mlp" ? layerName(rule.layers, 0) : rule.regression,
@@ -100,7 +100,7 @@ async function readLayers(rule: LayersRule, tensors: HeadTensors, config: JsonOb
   for (let i = 0; i < count; i++) {
     const name = layerName(rule, i);
     const layer = await readLayer(name, tensors);
-    if (layer.bias === null) throw missing(tensorName(name, "bias"), tensors.place);
+    if (layer.bias === null) throw missing([tensorName(name, "bias")], tensors.place);
     layers.push(layer);
   }
   return { layers, activation: rule.activation };
@@ -108,7 +108,7 @@ async function readLayers(rule: LayersRule, tensors: HeadTensors, config: JsonOb
 
 async function readLayer(name: string, tensors: HeadTensors): Promise<Layer> {
   const weight = tensors.get(tensorName(name, "weight"));
-  if (!weight) throw missing(tensorName(name, "weight"), tensors.place);
+  if (!weight) throw missing([tensorName(name, "weight")], tensors.place);
   requireShape(weight, [null, null]);
   const [outputs, inputs] = weight.shape as [number, number];
   const bias = tensors.get(tensorName(name, "bias"));
@@ -129,7 +129,7 @@ async function readGate(
 ): Promise<Gate> {
   const get = async (name: string, shape: readonly number[]): Promise<Float32Array> => {
     const tensor = tensors.get(name);
-    if (!tensor) throw missing(name, tensors.place);
+    if (!tensor) throw missing([name], tensors.place);
     requireShape(tensor, shape);
     return floats(tensor, tensors.files);
   };

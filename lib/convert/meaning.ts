@@ -36,7 +36,9 @@ function configuredRead(read: ReadPosition, { reward_token_id: token }: JsonObje
 /** @throws ERR_HEAD where the reading's labels are not as many as the outputs */
 export function headMeaning(reading: Reading, config: JsonObject, outputs: number): Pick<HeadFacts, "type" | "labels"> {
   const type = scoreType(reading, outputs);
-  const labels = reading.labels ?? (type === "attributes" ? configLabels(config, outputs) : null);
+  const own = outputs > 1 ? configLabels(config, outputs) : null;
+  const isNamed = type === "attributes" || own?.some((name, i) => name !== `LABEL_${i}`);
+  const labels = reading.labels ?? (isNamed ? own : null);
   return { type, labels: defaultLabels(type, outputs, labels) };
 }
 

@@ -1,49 +1,29 @@
 /** What converting a checkpoint will do: every tensor accounted for, every key decided, nothing read but the head. */
 import { realpath } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-
-import type {
-  Checkpoint,
-  CheckpointFiles,
-  CheckpointTensor,
-  CheckpointTokenizer,
-  JsonObject,
-} from "../checkpoint/types.ts";
-
+import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../checkpoint/types.ts";
 import { ScoreheadError } from "../errors.ts";
-import { bytesOf } from "../gguf/encode.ts";
 import type { GgufValue, WritableType } from "../gguf/types.ts";
 import { u32 } from "../gguf/values.ts";
 import { headToMetadata } from "../head/metadata.ts";
 import { validateHead } from "../head/spec.ts";
 import type { HeadSpec } from "../head/types.ts";
+import { attempt, note } from "../problems.ts";
 import { chooseProfile } from "../prompt/choose.ts";
 import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import { readConfig } from "./config.ts";
-
-import type { FloatDtype } from "./dtype.ts";
+import { isWithoutEffect } from "./config-keys.ts";
+import { ConfigReader } from "./config-reader.ts";
 import { FILE_TYPE, needsQuantizer, WRITTEN_TYPES } from "./file-type.ts";
-import { readHead } from "./head.ts";
-import { LAYOUTS, type Layout, type TensorRule } from "./layouts.ts";
-import { readingOf } from "./meaning.ts";
-import { byLayer, Q8_BLOCK, QUANTIZATION_VERSION } from "./q8.ts";
+import { headTensor, readHead } from "./head.ts";
+import { LAYOUTS, type Layout } from "./layouts.ts";
+import { type Reading, readingOf } from "./meaning.ts";
+import { type PlannedTensor, planBackbone, TensorFinder } from "./plan-tensors.ts";
+import { byLayer, QUANTIZATION_VERSION } from "./q8.ts";
 import { missing, requireFloat, requireShape } from "./requirements.ts";
 import type { OutputType } from "./types.ts";
 import { vocabularyKeys } from "./vocabulary.ts";
-
-/** One tensor of the output. */
-export interface PlannedTensor {
-  readonly name: string;
-  /** ggml order. */
-  readonly dims: readonly number[];
-  readonly type: WritableType;
-  /** Bytes in the file that is written first. */
-  readonly byteLength: number;
-  readonly source: CheckpointTensor & { readonly dtype: FloatDtype };
-  /** Heads within whose rows the rotary halves become pairs; null: rows stay. */
-  readonly rotaryHeads: number | null;
-}
 
 export interface ConvertPlan {
   readonly layout: string;
@@ -69,63 +49,74 @@ export interface PlanOptions {
 
 /** What `auto` means for each type that weights come in. */
 const OWN_TYPES = { F32: "f32", F16: "f16", BF16: "bf16" } as const;
+/** A plan, or what stands in the way of one. */
+export interface ConvertSurvey {
+  /** null where there are problems. */
+  readonly plan: ConvertPlan | null;
+  /** The class, where it is one that converts. */
+  readonly layout: string | null;
+  readonly problems: readonly ScoreheadError[];
+}
 
 /**
- * Plans a conversion.
- * @throws ERR_UNSUPPORTED, ERR_CONFIG, ERR_TENSOR, ERR_HEAD, ERR_TOKENIZER, each naming what stands in the way
+ * Plans a conversion as far as it goes, and names all that stands in its way.
+ * @param tokenizer null: it cannot be read, which is a problem of its own
+ * @returns problems of ERR_UNSUPPORTED, ERR_CONFIG, ERR_TENSOR, ERR_HEAD, ERR_TOKENIZER, ERR_ARGUMENT, the first one
+ *   being what a conversion is refused with
  */
-export async function planConversion(
+export async function surveyConversion(
   checkpoint: Checkpoint,
-  tokenizer: CheckpointTokenizer,
+  tokenizer: CheckpointTokenizer | null,
   options: PlanOptions,
-): Promise<ConvertPlan> {
+): Promise<ConvertSurvey> {
+  const problems: ScoreheadError[] = [];
   const config = checkpoint.config ?? options.fallbackConfig;
-  const { layout, architecture } = findLayout(checkpoint, config);
-  if (!config)
-    throw new ScoreheadError(
-      "ERR_CONFIG",
-      `${checkpoint.directory} has no config.json. Name the base model's directory, which has one, with --tokenizer.`,
-    );
-  const scoreType = typeof config.score_type === "string" ? config.score_type : undefined;
-  const origin = sourceOf(checkpoint.directory, config);
-  const named = await directoryName(checkpoint.directory);
-  const { profile, warnings } = chooseProfile({
-    profileName: options.profile,
-    repository: origin.repository || named,
-    architecture,
-    scoreType,
-  });
+  const found = attempt(problems, () => findLayout(checkpoint, config));
+  if (!found) return { plan: null, layout: null, problems };
+  const { layout, name } = found;
+  if (!config) {
+    note(problems, noConfig(checkpoint));
+    return { plan: null, layout: name, problems };
+  }
+  const reader = new ConfigReader(config, layout.architecture.defaults);
   const finder = new TensorFinder(checkpoint, layout);
-  const embedding = finder.backbone("embed_tokens.weight");
-  if (!embedding) throw missing(`${layout.prefixes[0]}embed_tokens.weight`, checkpoint.directory);
-  const backbone = readConfig(config, layout.backbone.architecture, embedding);
-  if (config.vocab_size !== undefined && config.vocab_size !== backbone.sizes.vocabulary)
-    throw new ScoreheadError(
-      "ERR_TENSOR",
-      `${embedding.name} has ${backbone.sizes.vocabulary} rows, and config.json says vocab_size ${config.vocab_size}.`,
-    );
-  const own = ownType(embedding);
+  const origin = sourceOf(checkpoint.directory, config);
+  const directory = origin.repository || (await directoryName(checkpoint.directory));
+  const chosen = attempt(problems, () => profileFor(options.profile, directory, name, config));
+  const embedding = attempt(problems, () => findEmbedding(finder, layout));
+  const vocabulary = embedding?.shape[0] ?? 0;
+  const backbone = attempt(problems, () => readConfig(reader, layout.architecture, vocabulary));
+  if (backbone) attempt(problems, () => refuseUnknownKeys(reader, layout));
+  if (embedding) attempt(problems, () => requireVocabulary(embedding, config));
+  const own = embedding && attempt(problems, () => ownType(embedding));
+  if (!backbone || !embedding || !own) return { plan: null, layout: name, problems };
+
   const type = options.type === "auto" ? OWN_TYPES[own] : options.type;
   const baseType = needsQuantizer(type) ? own : WRITTEN_TYPES[type];
-  const tensors = layout.backbone.tensors.flatMap((rule) => planTensors(rule, finder, backbone.sizes, baseType));
-  const reading = readingOf(profile, config, backbone.maxLength, origin);
-  const head = await readHead(layout.heads, layout.normalizer, finder, config, reading);
-  validateHead(head, { hiddenSize: backbone.sizes.hiddenSize, vocabularySize: backbone.sizes.vocabulary });
-  const ignored = finder.rest(layout.ignored);
+  const tensors = planBackbone(backbone, baseType, finder, problems);
+  const reading = chosen && readingOf(chosen.profile, config, backbone.maxLength, origin);
+  const head =
+    reading && (await layoutHead(layout, finder, config, reading).catch((error: unknown) => note(problems, error)));
+  if (head)
+    attempt(problems, () => validateHead(head, { hiddenSize: backbone.sizes.hiddenSize, vocabularySize: vocabulary }));
+  const ignored = attempt(problems, () => finder.rest(head !== null));
+  const vocabularyMetadata =
+    tokenizer && attempt(problems, () => vocabularyKeys(tokenizer, vocabulary, padToken(config, vocabulary)));
+  if (problems.length > 0 || !head || !ignored || !vocabularyMetadata) return { plan: null, layout: name, problems };
   const fileType: [string, GgufValue] = ["general.file_type", u32(FILE_TYPE[baseType])];
   const isQuantized = baseType === "Q8_0";
   if (isQuantized) tensors.sort(byLayer);
   const metadata = new Map<string, GgufValue>([
     ...backbone.keys,
     ...(isQuantized ? [] : [fileType]),
-    ...vocabularyKeys(tokenizer, backbone.sizes.vocabulary, padToken(config, backbone.sizes.vocabulary)),
+    ...vocabularyMetadata,
     ...headToMetadata(head),
     ...(isQuantized ? [["general.quantization_version", u32(QUANTIZATION_VERSION)] as const, fileType] : []),
   ]);
-  return {
-    ...{ layout: architecture, profile, head, baseType, type, metadata, tensors, ignored },
-    warnings: [...warnings, ...lackOfTemplate(profile, tokenizer)],
-  };
+  const { profile } = chosen;
+  const warnings = [...chosen.warnings, ...lackOfTemplate(profile, tokenizer)];
+  const plan = { layout: name, profile, head, baseType, type, metadata, tensors, ignored, warnings };
+  return { plan, layout: name, problems };
 }
 
 function lackOfTemplate({ name, template }: Profile, { chatTemplate }: CheckpointTokenizer): string[] {
@@ -136,31 +127,109 @@ function lackOfTemplate({ name, template }: Profile, { chatTemplate }: Checkpoin
   ];
 }
 
-function findLayout(checkpoint: Checkpoint, config: JsonObject | null): { layout: Layout; architecture: string } {
+/** A layout and the class that it goes by. */
+export interface FoundLayout {
+  readonly layout: Layout;
+  readonly name: string;
+}
+
+function findLayout(checkpoint: Checkpoint, config: JsonObject | null): FoundLayout {
   const found = layoutOf(checkpoint.tensors, config);
   if (found) return found;
   const named = configuredClass(config);
-  const known = LAYOUTS.flatMap(({ architectures }) => architectures).join(", ");
+  const known = LAYOUTS.flatMap(({ classes }) => classes[0] ?? []).join(", ");
   throw new ScoreheadError(
     "ERR_UNSUPPORTED",
     `${checkpoint.directory}: ${named ? `the architecture ${named} is not supported` : "no architecture is named in a config.json"}. Supported: ${known}.`,
   );
 }
 
-/** The layout that tensors tell, or else the config; null where neither names one that is known. */
-export function layoutOf(
-  tensors: Checkpoint["tensors"],
-  config: JsonObject | null,
-): { layout: Layout; architecture: string } | null {
-  const told = LAYOUTS.find(({ toldBy }) => toldBy?.some((name) => tensors.has(name)));
-  const architecture = told?.architectures[0] ?? configuredClass(config);
-  const layout = LAYOUTS.find(({ architectures }) => architectures.some((name) => name === architecture));
-  return layout && architecture ? { layout, architecture } : null;
+/**
+ * The layout of the class that the config names, or, where that is a class without such a head, the one that tensors
+ * tell; null where neither is known.
+ */
+export function layoutOf(tensors: Checkpoint["tensors"], config: JsonObject | null): FoundLayout | null {
+  const name = configuredClass(config);
+  const named = LAYOUTS.find(({ classes }) => classes.some((known) => known === name));
+  const told = LAYOUTS.find(({ toldBy }) => toldBy?.some((tensor) => tensors.has(tensor)));
+  const hasHead = named?.heads.some((rule) => tensors.has(headTensor(rule)));
+  if (told && (!hasHead || named === told)) return { layout: told, name: told.classes[0] as string };
+  return named && name ? { layout: named, name } : null;
 }
 
-function configuredClass(config: JsonObject | null): string | undefined {
-  const named: unknown = Array.isArray(config?.architectures) ? config.architectures[0] : undefined;
-  return typeof named === "string" ? named : undefined;
+export function configuredClass(config: JsonObject | null): string | null {
+  const named: unknown = Array.isArray(config?.architectures) ? config.architectures[0] : null;
+  return typeof named === "string" ? named : null;
+}
+
+function noConfig({ directory }: Checkpoint): ScoreheadError {
+  return new ScoreheadError(
+    "ERR_CONFIG",
+    `${directory} has no config.json. Name the base model's directory, which has one, with --tokenizer.`,
+  );
+}
+
+function profileFor(
+  profileName: string | undefined,
+  repository: string,
+  architecture: string,
+  config: JsonObject,
+): ReturnType<typeof chooseProfile> {
+  const scoreType = typeof config.score_type === "string" ? config.score_type : undefined;
+  return chooseProfile({ profileName, repository, architecture, scoreType });
+}
+
+function findEmbedding(finder: TensorFinder, { architecture, prefixes }: Layout): CheckpointTensor {
+  const name = `${architecture.names.token_embd}.weight`;
+  const embedding = finder.backbone(name);
+  if (!embedding) throw missing([`${prefixes[0]}${name}`], finder.place);
+  requireShape(embedding, [null, null]);
+  return embedding;
+}
+
+function requireVocabulary({ name, shape }: CheckpointTensor, { vocab_size }: JsonObject): void {
+  if (vocab_size === undefined || vocab_size === shape[0]) return;
+  throw new ScoreheadError(
+    "ERR_TENSOR",
+    `${name} has ${shape[0]} rows, and config.json says vocab_size ${vocab_size}.`,
+  );
+}
+
+/** A setting that nobody has read may change what the model computes. */
+function refuseUnknownKeys(config: ConfigReader, { configKeys }: Layout): void {
+  const known = (key: string): boolean => isWithoutEffect(key, config.value(key)) || configKeys.includes(key);
+  const unknown = config.unread().filter((key) => !known(key));
+  if (unknown.length === 0) return;
+  throw new ScoreheadError(
+    "ERR_UNSUPPORTED",
+    `config.json has ${unknown.map((key) => `${key}: ${JSON.stringify(config.value(key))}`).join(", ")}, which scorehead ` +
+      "does not know: it may change what the model computes. If it does not, take it out of config.json.",
+  );
+}
+
+async function layoutHead(
+  layout: Layout,
+  finder: TensorFinder,
+  config: JsonObject,
+  reading: Reading,
+): Promise<HeadSpec> {
+  const head = await readHead(layout.heads, layout.normalizer, finder, config, reading);
+  requireCounted(layout, finder, config, head);
+  return head;
+}
+
+/** @throws ERR_HEAD where the config counts other outputs than the head has */
+function requireCounted(layout: Layout, finder: TensorFinder, config: JsonObject, { network }: HeadSpec): void {
+  const outputs = network.layers.at(-1)?.outputs;
+  const { id2label, num_labels, score_dim } = config;
+  const named = typeof id2label === "object" && id2label !== null ? Object.keys(id2label).length : num_labels;
+  const counted = layout.labelled ? named : score_dim;
+  if (typeof counted !== "number" || counted === outputs) return;
+  const name = layout.heads.map(headTensor).find((tensor) => finder.get(tensor));
+  throw new ScoreheadError(
+    "ERR_HEAD",
+    `config.json counts ${counted} outputs, and the head of ${name} has ${outputs}. Take the config of the model that the weights are of.`,
+  );
 }
 
 /** null: the model has none, and transformers then reads the last token. -1 is how some configs write that. */
@@ -189,92 +258,6 @@ function sourceOf(directory: string, config: JsonObject): { repository: string; 
   const isRepository =
     typeof named === "string" && /^[\w.-]+\/[\w.-]+$/.test(named) && basename(directory) === basename(named);
   return { repository: isRepository ? named : "", revision: "" };
-}
-
-/** Finds tensors by name and remembers which nobody asked for. */
-class TensorFinder {
-  readonly checkpoint: Checkpoint;
-  readonly #layout: Layout;
-  readonly #used = new Set<string>();
-
-  get place(): string {
-    return this.checkpoint.directory;
-  }
-
-  get files(): CheckpointFiles {
-    return this.checkpoint.files;
-  }
-
-  constructor(checkpoint: Checkpoint, layout: Layout) {
-    this.checkpoint = checkpoint;
-    this.#layout = layout;
-  }
-
-  get(name: string): CheckpointTensor | undefined {
-    this.#used.add(name);
-    return this.checkpoint.tensors.get(name);
-  }
-
-  /** A backbone tensor under any of the layout's prefixes; several have to be one and the same storage. */
-  backbone(name: string): CheckpointTensor | undefined {
-    const found = this.#layout.prefixes
-      .map((prefix) => this.get(prefix + name))
-      .filter((tensor) => tensor !== undefined);
-    const [first] = found;
-    for (const other of found)
-      if (
-        first &&
-        (other.file !== first.file || other.offset !== first.offset || other.byteLength !== first.byteLength)
-      )
-        throw new ScoreheadError(
-          "ERR_TENSOR",
-          `${first.name} and ${other.name} should be the same tensor, and are two different ones: it is unclear which is meant.`,
-        );
-    return first;
-  }
-
-  /** The names nobody asked for. @throws ERR_TENSOR where one of them is not among `ignored` */
-  rest(ignored: readonly RegExp[]): string[] {
-    const names = [...this.checkpoint.tensors.keys()].filter((name) => !this.#used.has(name));
-    const unmapped = names.filter((name) => !ignored.some((pattern) => pattern.test(name)));
-    if (unmapped.length === 0) return names;
-    const more = unmapped.length > 5 ? ` and ${unmapped.length - 5} more` : "";
-    throw new ScoreheadError(
-      "ERR_TENSOR",
-      `${this.checkpoint.directory} holds tensors that this layout does not have: ${unmapped.slice(0, 5).join(", ")}${more}. ` +
-        "The model computes something that the conversion would lose.",
-    );
-  }
-}
-
-function planTensors(
-  rule: TensorRule,
-  finder: TensorFinder,
-  sizes: Parameters<TensorRule["shape"]>[0],
-  baseType: WritableType,
-): PlannedTensor[] {
-  const layers = rule.from.includes("{i}") ? Array.from({ length: sizes.layers }, (_, i) => String(i)) : [""];
-  const planned: PlannedTensor[] = [];
-  for (const layer of layers) {
-    const from = rule.from.replace("{i}", layer);
-    const source = finder.backbone(from);
-    if (!source && rule.optional) continue;
-    if (!source) throw missing(from, finder.place);
-    const shape = rule.shape(sizes);
-    requireShape(source, shape);
-    // llama.cpp wants vectors in F32: they are small, and norms and biases are computed so. Rows that are no whole
-    // blocks stay F16, as llama.cpp's quantiser leaves them.
-    const isWhole = baseType !== "Q8_0" || (shape.at(-1) ?? 0) % Q8_BLOCK === 0;
-    const type = shape.length === 1 ? "F32" : isWhole ? baseType : "F16";
-    const tensor = { name: rule.to.replace("{i}", layer), dims: [...shape].reverse(), type };
-    planned.push({
-      ...tensor,
-      byteLength: bytesOf(tensor),
-      source: requireFloat(source),
-      rotaryHeads: rule.rotary ? sizes[rule.rotary] : null,
-    });
-  }
-  return planned;
 }
 
 function ownType(embedding: CheckpointTensor): keyof typeof OWN_TYPES {

@@ -7,10 +7,12 @@ import { openCheckpoint } from "../checkpoint/open.ts";
 import { readTokenizer } from "../checkpoint/tokenizer.ts";
 import type { CheckpointFiles } from "../checkpoint/types.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
+import { note } from "../problems.ts";
 import { replaceFile } from "../replace-file.ts";
 import { Assembly } from "./assembly.ts";
 import { needsQuantizer } from "./file-type.ts";
-import { type ConvertPlan, planConversion } from "./plan.ts";
+import { type ConvertPlan, type ConvertSurvey, surveyConversion } from "./plan.ts";
+import { filesOf } from "./plan-tensors.ts";
 import { quantizeTo } from "./quantize.ts";
 import type { JobOptions, OutputType } from "./types.ts";
 
@@ -31,13 +33,28 @@ export interface PlanInput {
  *   ERR_UNSUPPORTED, ERR_NOT_FOUND, ERR_IO
  */
 export async function planDirectory(directory: string, input: PlanInput): Promise<ConvertPlan> {
+  const { plan, problems } = await surveyDirectory(directory, input);
+  if (plan) return plan;
+  throw problems[0];
+}
+
+/**
+ * Plans a conversion as far as it goes, and names all that stands in its way.
+ * @throws ERR_ARGUMENT, ERR_NOT_FOUND, ERR_IO where a directory cannot be opened
+ */
+export async function surveyDirectory(directory: string, input: PlanInput): Promise<ConvertSurvey> {
   const { tokenizer: tokenizerDirectory = directory, profile, type, files } = input;
   await requireDirectory(directory);
   await requireDirectory(tokenizerDirectory);
-  const checkpoint = await openCheckpoint(directory, files);
-  const fallbackConfig = await readJsonIfPresent(join(tokenizerDirectory, "config.json"), "ERR_CONFIG");
-  const tokenizer = await readTokenizer(tokenizerDirectory);
-  return planConversion(checkpoint, tokenizer, { profile, type, fallbackConfig });
+  const problems: ScoreheadError[] = [];
+  const noted = (error: unknown): null => note(problems, error);
+  const checkpoint = await openCheckpoint(directory, files).catch(noted);
+  const fallbackConfig = await readJsonIfPresent(join(tokenizerDirectory, "config.json"), "ERR_CONFIG").catch(noted);
+  const tokenizer = await readTokenizer(tokenizerDirectory).catch(noted);
+  if (!checkpoint) return { plan: null, layout: null, problems };
+  const survey = await surveyConversion(checkpoint, tokenizer, { profile, type, fallbackConfig });
+  for (const problem of survey.problems) note(problems, problem);
+  return { ...survey, plan: problems.length > 0 ? null : survey.plan, problems };
 }
 
 /** @throws ERR_TOKENIZER where a directory has no tokenizer that converts, and its kin */
@@ -85,7 +102,7 @@ export function convertPlan(
 
 function addAll({ tensors }: ConvertPlan): AssemblyWork["fill"] {
   return async (assembly) => {
-    for (const file of new Set(tensors.map(({ source }) => source.file))) await assembly.add(file);
+    for (const file of filesOf(tensors)) await assembly.add(file);
   };
 }
 

@@ -3,7 +3,8 @@ import { GGML_TYPES, type GgmlType, ggmlTypeNumber } from "../gguf/ggml-types.ts
 import { DEFAULT_ALIGNMENT, padded } from "../gguf/layout.ts";
 import { ggufSize } from "../gguf/writer.ts";
 import { needsQuantizer, type QuantizerType, WRITTEN_TYPES } from "./file-type.ts";
-import type { ConvertPlan, PlannedTensor } from "./plan.ts";
+import type { ConvertPlan } from "./plan.ts";
+import type { PlannedTensor } from "./plan-tensors.ts";
 import type { OutputType } from "./types.ts";
 
 /** Bytes of the unquantised file, and of the result, which is the same file where nothing is quantised. */

@@ -6,10 +6,11 @@ import { refuseTokenizer } from "../attach/tokenizer.ts";
 import { cacheDirectory } from "../cache-directory.ts";
 import { checkPath } from "../check-options.ts";
 import { planDirectory } from "../convert/run.ts";
-import { isScoreheadError } from "../errors.ts";
+import { isScoreheadError, type ScoreheadError } from "../errors.ts";
 import { type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import { headFromMetadata } from "../head/metadata.ts";
+import { attempt, note, type Problem, plainProblems } from "../problems.ts";
 import type { Accelerator } from "../runtime/accelerator.ts";
 import { addon, manifest } from "../runtime/addon.ts";
 import type { NativeDevice } from "../runtime/contract.ts";
@@ -28,7 +29,6 @@ import { lentDirectory } from "../source/tokenizer.ts";
 import { type Acceleration, chooseAcceleration } from "./acceleration.ts";
 import { plannedContents } from "./inspect.ts";
 import { checkDoctorOptions, type DoctorOptions } from "./options.ts";
-import { attempt, note, type Problem } from "./problems.ts";
 import { chooseSizes, type Sizing } from "./sizing.ts";
 
 export interface DoctorReport {
@@ -89,7 +89,7 @@ export interface DoctorModel extends Sizing {
 export async function doctor(source?: string, options?: DoctorOptions): Promise<DoctorReport> {
   if (source !== undefined) checkPath(source, "The model");
   const checked = checkDoctorOptions(options);
-  const problems: Problem[] = [];
+  const problems: ScoreheadError[] = [];
   const native = attempt(problems, addon);
   const runtime = native && attempt(problems, openRuntime);
   const selection = runtime && attempt(problems, () => selectDevices(checked.device ?? "auto"));
@@ -104,7 +104,7 @@ export async function doctor(source?: string, options?: DoctorOptions): Promise<
           return note(problems, error);
         });
   return {
-    problems,
+    problems: plainProblems(problems),
     versions: {
       scorehead: manifest.version,
       node: process.versions.node,

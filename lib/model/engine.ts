@@ -31,8 +31,7 @@ export interface Engine {
   readonly chatTemplate: ChatTemplate | null;
   readonly rules: TokenizerRules;
   readonly tokenText: (id: number) => string;
-  /** The most positions that the backbone was made for. */
-  readonly contextLength: number;
+  readonly backbone: Backbone;
   /** What scorehead's own kernels have computed. */
   readonly accel: () => AccelStats | null;
   readonly info: ModelInfo;
@@ -66,6 +65,9 @@ export interface ModelInfo {
   readonly threads: number;
 }
 
+/** Above the size of any context. */
+const NO_CONTEXT = 2 ** 31 - 1;
+
 /** Opens a checked GGUF file with its head. @throws as `ScoreModel.load` */
 export async function openEngine(scorable: Scorable, options: LoadOptions): Promise<Engine> {
   const { file, backbone, tokenizer } = scorable;
@@ -77,9 +79,9 @@ export async function openEngine(scorable: Scorable, options: LoadOptions): Prom
   const selection = selectDevices(options.device ?? "auto");
   const acceleration = chooseAcceleration(options.accel, selection, accelerator, file.tensors);
   const sizing = chooseSizes(backbone, spec.maxLength, selection, options);
-  const opened = await openModel(addon, file.path, head, selection, sizing, acceleration, options);
+  const opened = await openModel(addon, file.path, backbone, head, selection, sizing, acceleration, options);
   const collector = new Collector(spec);
-  const limits = { ...sizing, contextTokens: opened.contextTokens };
+  const limits = { ...sizing, contextTokens: opened.contextTokens, sequences: opened.sequences };
   const work = { products: 0, attentions: 0 };
   const decode: Decode = async (batch) => {
     const result = await addon.decode(opened.handle, batch).catch((error: unknown) => {
@@ -99,7 +101,7 @@ export async function openEngine(scorable: Scorable, options: LoadOptions): Prom
     chatTemplate: chatTemplate(file),
     rules,
     tokenText: tokenTexts(file),
-    contextLength: backbone.contextLength,
+    backbone,
     accel: () => (acceleration.kernels === null ? null : { kernels: acceleration.kernels, ...work }),
     info: modelInfo(file, spec, backbone, selection, limits),
   };
@@ -108,6 +110,7 @@ export async function openEngine(scorable: Scorable, options: LoadOptions): Prom
 async function openModel(
   addon: NativeAddon,
   path: string,
+  { architecture, longRope }: Backbone,
   head: HeadSpec,
   { devices }: DeviceSelection,
   sizing: Sizing,
@@ -131,6 +134,9 @@ async function openModel(
       gpuLayers: sizing.gpuLayers,
       mainGpu: mainGpu ?? -1,
       tensorSplit: Float32Array.from(tensorSplit ?? []),
+      // llama.cpp would take the factors for long texts where the context is long, whatever the texts are.
+      overrideKeys: longRope ? [`${architecture}.rope.scaling.original_context_length`] : [],
+      overrideValues: Int32Array.from(longRope ? [NO_CONTEXT] : []),
       contextTokens: sizing.contextTokens,
       batchTokens: sizing.batchTokens,
       maxOutputs: sizing.maxOutputs,
@@ -168,7 +174,8 @@ function modelInfo(
  * The file's head, under another profile where the user says so: its template, type, labels, reading and truncation. A
  * head that is attached was read under that profile.
  */
-function headFor({ head: spec, isAttached }: Scorable, profileName: string | undefined): HeadSpec {
+function headFor({ head, backbone, isAttached }: Scorable, profileName: string | undefined): HeadSpec {
+  const spec = { ...head, maxLength: Math.min(head.maxLength, backbone.contextLength) };
   if (profileName === undefined || isAttached) return spec;
   const profile = findProfile(profileName);
   if (!profile)

@@ -7,15 +7,17 @@ import { abortSignal, checkOptions, checkPath, ofType } from "../check-options.t
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Checkpoint, CheckpointTensor } from "../checkpoint/types.ts";
 import { fileTypeOf } from "../convert/file-type.ts";
-import type { ConvertPlan } from "../convert/plan.ts";
-import { type PlanInput, planDirectory } from "../convert/run.ts";
+import { type ConvertPlan, configuredClass } from "../convert/plan.ts";
+import { type PlanInput, surveyDirectory } from "../convert/run.ts";
 import { plannedBytes } from "../convert/size.ts";
+import type { ScoreheadError } from "../errors.ts";
 import { type Backbone, type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { headFromMetadata } from "../head/metadata.ts";
 import { type HeadReport, headReport } from "../head/report.ts";
 import { validateHead } from "../head/spec.ts";
+import { attempt, note, type Problem, plainProblems } from "../problems.ts";
 import { findProfile } from "../prompt/profiles.ts";
 import { openByName, requireReadable } from "../source/hub-checkpoint.ts";
 import { readHeader } from "../source/hub-gguf.ts";
@@ -24,7 +26,6 @@ import { lentDirectory } from "../source/tokenizer.ts";
 import type { HubModel, SourceOptions } from "../source/types.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
 import type { TokenizerRules } from "../tokens/types.ts";
-import { attempt, note, type Problem } from "./problems.ts";
 
 /** For a checkpoint, what it would be converted with. */
 export type InspectOptions = Pick<SourceOptions, "tokenizer" | "profile" | "offline" | "onWarning" | "signal">;
@@ -102,12 +103,12 @@ async function inspectDirectory(directory: string, options: InspectOptions): Pro
 }
 
 async function inspectGguf(path: string, file: GgufFile, tokenizer: string | undefined): Promise<InspectReport> {
-  const problems: Problem[] = [];
+  const problems: ScoreheadError[] = [];
   const facts = await fileFacts(file, tokenizer, problems);
   return {
     path,
     kind: "gguf",
-    problems,
+    problems: plainProblems(problems),
     warnings: profileWarnings(facts.head, file),
     layout: null,
     fileType: fileTypeOf(file.metadata),
@@ -123,21 +124,24 @@ interface Inspected extends Omit<PlanInput, "type"> {
 }
 
 async function inspectCheckpoint(path: string, { directory, ...input }: Inspected): Promise<InspectReport> {
-  const problems: Problem[] = [];
+  const problems: ScoreheadError[] = [];
   const checkpoint = await openCheckpoint(directory, input.files).catch((error: unknown) => note(problems, error));
-  const planned = checkpoint && planDirectory(directory, { ...input, type: "auto" });
-  const plan = await planned?.catch((error: unknown) => note(problems, error));
+  const { plan, layout, problems: found } = await surveyDirectory(directory, { ...input, type: "auto" });
+  for (const problem of found) note(problems, problem);
   const stored = checkpoint ? storedTensors(checkpoint) : [];
+  const facts = plan
+    ? modelFacts(plannedContents(path, plan), problems)
+    : { backbone: null, head: null, tokenizer: null };
   return {
     path,
     kind: "checkpoint",
-    problems,
+    problems: plainProblems(problems),
     warnings: plan?.warnings ?? [],
-    layout: plan?.layout ?? configuredClass(checkpoint),
+    layout: layout ?? configuredClass(checkpoint?.config ?? null),
     fileType: null,
     ...tensorFacts(stored.map(({ shape, byteLength, dtype }) => ({ shape, byteLength, type: dtype }))),
     files: [...new Set(stored.map(({ file }) => file))].sort(),
-    ...(plan ? modelFacts(plannedContents(path, plan), problems) : { backbone: null, head: null, tokenizer: null }),
+    ...facts,
   };
 }
 
@@ -158,11 +162,6 @@ function count(shape: readonly number[]): number {
 function storedTensors({ tensors }: Checkpoint): CheckpointTensor[] {
   const byPlace = new Map([...tensors.values()].map((tensor) => [`${tensor.file}:${tensor.offset}`, tensor]));
   return [...byPlace.values()];
-}
-
-function configuredClass(checkpoint: Checkpoint | null): string | null {
-  const named: unknown = Array.isArray(checkpoint?.config?.architectures) ? checkpoint.config.architectures[0] : null;
-  return typeof named === "string" ? named : null;
 }
 
 interface TensorFacts {
@@ -188,7 +187,7 @@ function tensorFacts(
 async function fileFacts(
   file: GgufFile,
   tokenizer: string | undefined,
-  problems: Problem[],
+  problems: ScoreheadError[],
 ): Promise<Pick<InspectReport, "backbone" | "head" | "tokenizer">> {
   const noted = (error: unknown): null => note(problems, error);
   const backbone = attempt(problems, () => readBackbone(withoutClassifier(file)));
@@ -204,7 +203,7 @@ async function fileFacts(
 
 function modelFacts(
   contents: GgufContents,
-  problems: Problem[],
+  problems: ScoreheadError[],
 ): Pick<InspectReport, "backbone" | "head" | "tokenizer"> {
   const backbone = attempt(problems, () => readBackbone(contents));
   const head = attempt(problems, () => headFromMetadata(contents.metadata));

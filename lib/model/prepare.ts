@@ -5,14 +5,12 @@ import { describe } from "../check-options.ts";
 import { ScoreheadError } from "../errors.ts";
 import { gatingIndex } from "../head/gating.ts";
 import { readIndex, readToken } from "../head/read-position.ts";
-import type { LoadedHead } from "../head/types.ts";
 import { type RenderedConversation, renderConversation } from "../prompt/conversation.ts";
 import type { ConversationInput } from "../prompt/types.ts";
 import { nativeError } from "../runtime/open.ts";
 import { checkIds } from "../tokens/check-ids.ts";
 import { encodeText } from "../tokens/encode.ts";
 import { truncateIds } from "../tokens/truncate.ts";
-import type { TokenizerRules } from "../tokens/types.ts";
 import type { Engine } from "./engine.ts";
 import type { ScoreInput, ScoreOptions } from "./options.ts";
 import { Slices } from "./slices.ts";
@@ -129,12 +127,11 @@ function renderInput(
 }
 
 /** The most tokens that a call's texts may have. @throws ERR_ARGUMENT where the model has no positions for so many */
-function lengthLimit({ spec, contextLength }: Engine, { maxLength = spec.maxLength }: ScoreOptions): number {
-  const positions = Math.max(contextLength, spec.maxLength);
-  if (maxLength <= positions) return maxLength;
+function lengthLimit({ spec, backbone }: Engine, { maxLength = spec.maxLength }: ScoreOptions): number {
+  if (maxLength <= backbone.contextLength) return maxLength;
   throw new ScoreheadError(
     "ERR_ARGUMENT",
-    `"maxLength" is ${maxLength}, and the model has positions for ${positions} tokens.`,
+    `"maxLength" is ${maxLength}, and the model has positions for ${backbone.contextLength} tokens.`,
   );
 }
 
@@ -163,18 +160,24 @@ function fitToLength(engine: Engine, ids: Int32Array, options: ScoreOptions): { 
   return fitted;
 }
 
-function toRow({ spec, rules }: Engine, tokens: Int32Array, options: ScoreOptions, keep: boolean): Row {
-  const read = readPosition(spec, rules, tokens, options);
+function toRow(engine: Engine, tokens: Int32Array, options: ScoreOptions, keep: boolean): Row {
+  const { spec } = engine;
+  const read = readPosition(engine, tokens, options);
   const gate = spec.mixing && gatingIndex(tokens, spec.mixing.pattern);
   return { tokens, read, gate, perToken: options.perToken ?? false, hidden: options.hiddenStates ?? "none", keep };
 }
 
-function readPosition(spec: LoadedHead, rules: TokenizerRules, ids: Int32Array, options: ScoreOptions): Row["read"] {
+function readPosition({ spec, rules, backbone }: Engine, ids: Int32Array, options: ScoreOptions): Row["read"] {
   const read = options.read ?? spec.read;
   if (read !== "card") return readIndex(ids, read, rules.padId);
   const maxLength = options.maxLength ?? spec.maxLength;
   // A text that fills the length leaves no pad to read at.
   if (ids.length >= maxLength) return ids.length - 1;
+  if (backbone.window !== null)
+    throw new ScoreheadError(
+      "ERR_UNSUPPORTED",
+      `Reading as Starling's card does needs one attention mask for all layers, and ${backbone.architecture} has two.`,
+    );
   if (rules.unkId === null)
     throw new ScoreheadError(
       "ERR_UNSUPPORTED",

@@ -13,7 +13,7 @@ export interface SizingWishes {
   readonly gpuLayers?: number | undefined;
 }
 
-export interface Sizing extends BatchLimits {
+export interface Sizing extends Omit<BatchLimits, "sequences"> {
   readonly kv: "f16" | "f32";
   readonly threads: number;
   /** Layers on the devices; -1: all. */

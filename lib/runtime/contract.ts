@@ -41,6 +41,10 @@ export interface OpenModelOptions {
   readonly mainGpu: number;
   /** Shares of the devices; empty: by their free memory. */
   readonly tensorSplit: Float32Array;
+  /** Integer keys of the file that are taken to have other values. */
+  readonly overrideKeys: readonly string[];
+  /** One a key. */
+  readonly overrideValues: Int32Array;
   /** Cells of the KV cache. */
   readonly contextTokens: number;
   /** The most tokens of one batch. */
@@ -77,6 +81,8 @@ export interface OpenedModel {
   readonly handle: ModelHandle;
   /** Cells of the KV cache as llama.cpp rounded them. */
   readonly contextTokens: number;
+  /** Sequence ids are 0 to this, exclusive; {@link MAX_SEQUENCES} at most. */
+  readonly sequences: number;
 }
 
 /** What a token of a batch is wanted for: 0, or a sum of these with `score` among them. */
@@ -89,7 +95,7 @@ export const OUTPUT = { score: 1, hidden: 2, gate: 4 } as const;
  */
 export const MEMORY_OP = { remove: 0, shift: 1, copy: 2 } as const;
 
-/** Sequence ids are 0 to 255, whatever the context (llama.cpp's LLAMA_MAX_SEQ). */
+/** Sequence ids are 0 to 255, whatever the context (llama.cpp's LLAMA_MAX_SEQ); with sliding windows there are fewer. */
 export const MAX_SEQUENCES = 256;
 
 /** One micro-batch, computed in one go. */
@@ -99,7 +105,7 @@ export interface NativeBatch {
   readonly tokens: Int32Array;
   /** One a token. */
   readonly positions: Int32Array;
-  /** The sequence ids of all tokens, one after the other; 0 to 255. */
+  /** The sequence ids of all tokens, one after the other. */
   readonly sequences: Int32Array;
   /** Tokens + 1 offsets into `sequences`. */
   readonly sequenceOffsets: Int32Array;

@@ -13,7 +13,7 @@ import type { Revision } from "../hub/types.ts";
 import { replaceFile } from "../replace-file.ts";
 
 /** Goes up when the same checkpoint converts to another file, so that files of older versions are not reused. */
-export const CONVERTER_VERSION = 1;
+export const CONVERTER_VERSION = 2;
 
 /** All that a converted file depends on. */
 export interface Ingredients {

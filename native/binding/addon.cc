@@ -152,6 +152,8 @@ EngineOptions engine_options(const Napi::Object& object) {
   options.gpu_layers = get_int(object, "gpuLayers");
   options.main_gpu = get_int(object, "mainGpu");
   options.tensor_split = get_floats(object, "tensorSplit");
+  options.override_keys = get_strings(object, "overrideKeys");
+  options.override_values = get_ints(object, "overrideValues");
   options.context_tokens = static_cast<uint32_t>(get_size(object, "contextTokens"));
   options.batch_tokens = static_cast<uint32_t>(get_size(object, "batchTokens"));
   options.max_outputs = static_cast<uint32_t>(get_size(object, "maxOutputs"));
@@ -174,10 +176,12 @@ Napi::Value open_model_(const Napi::CallbackInfo& info) {
   return environment.run(info.Env(), session, [raw, options = std::move(options)]() -> Settle {
     raw->engine = std::make_unique<Engine>(options, raw->cancelled);
     const uint32_t context_tokens = raw->engine->context_tokens();
-    return [context_tokens](Napi::Env env, const std::shared_ptr<Session>& session) -> Napi::Value {
+    const int32_t sequences = raw->engine->sequences();
+    return [context_tokens, sequences](Napi::Env env, const std::shared_ptr<Session>& session) -> Napi::Value {
       Napi::Object out = Napi::Object::New(env);
       out.Set("handle", session_handle(env, session));
       out.Set("contextTokens", Napi::Number::New(env, context_tokens));
+      out.Set("sequences", Napi::Number::New(env, sequences));
       return out;
     };
   });

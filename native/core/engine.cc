@@ -14,12 +14,11 @@ std::string with_log(const std::string& message, const LogCapture& log) {
   return log.text().empty() ? message : message + " llama.cpp says: " + log.text();
 }
 
-// scorehead puts the space prefix itself, before the stretches of text where the checkpoint's tokenizer has it.
-llama_model_kv_override no_space_prefix() {
+llama_model_kv_override override_of(const std::string& key, llama_model_kv_override_type tag) {
   llama_model_kv_override override_ = {};
-  override_.tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
-  std::strncpy(override_.key, "tokenizer.ggml.add_space_prefix", sizeof(override_.key) - 1);
-  override_.val_bool = false;
+  override_.tag = tag;
+  if (key.size() >= sizeof(override_.key)) throw Error("ERR_INTERNAL", "A key to override is too long: " + key + ".");
+  std::strncpy(override_.key, key.c_str(), sizeof(override_.key) - 1);
   return override_;
 }
 
@@ -50,6 +49,22 @@ std::vector<float> gather(const std::vector<float>& rows, size_t width, const st
   return out;
 }
 
+// What is to be read otherwise than the file says, and a terminator.
+std::vector<llama_model_kv_override> overrides_of(const EngineOptions& options) {
+  if (options.override_keys.size() != options.override_values.size())
+    throw Error("ERR_INTERNAL", "Keys to override and their values are not as many.");
+  // scorehead puts the space prefix itself, before the stretches of text where the checkpoint's tokenizer has it.
+  std::vector<llama_model_kv_override> overrides = {
+      override_of("tokenizer.ggml.add_space_prefix", LLAMA_KV_OVERRIDE_TYPE_BOOL)};
+  overrides.back().val_bool = false;
+  for (size_t i = 0; i < options.override_keys.size(); i++) {
+    overrides.push_back(override_of(options.override_keys[i], LLAMA_KV_OVERRIDE_TYPE_INT));
+    overrides.back().val_i64 = options.override_values[i];
+  }
+  overrides.push_back({});
+  return overrides;
+}
+
 }  // namespace
 
 Engine::Engine(EngineOptions options, const std::atomic<bool>& cancelled)
@@ -77,12 +92,12 @@ void Engine::open_model() {
     devices.push_back(device);
   }
   devices.push_back(nullptr);
-  const llama_model_kv_override overrides[] = {no_space_prefix(), {}};
+  const std::vector<llama_model_kv_override> overrides = overrides_of(options_);
 
   llama_model_params params = api.llama_model_default_params();
   params.devices = devices.data();
   params.n_gpu_layers = options_.devices.empty() ? 0 : options_.gpu_layers;
-  params.kv_overrides = overrides;
+  params.kv_overrides = overrides.data();
   // Weights that llama.cpp has rearranged for its own kernels are of no use to others.
   params.use_extra_bufts = !options_.accel;
   if (options_.main_gpu >= 0) {
@@ -127,11 +142,14 @@ void Engine::open_context() {
   // With a unified cache llama.cpp takes all sequence ids all the same, and reserves logits for one only.
   params.n_seq_max = 1;
   params.kv_unified = true;
+  // Layers with a window keep as many cells as the others: a prefix is shared from any position.
+  params.swa_full = true;
   params.n_threads = params.n_threads_batch = options_.threads;
   params.type_k = params.type_v = options_.kv_f32 ? GGML_TYPE_F32 : GGML_TYPE_F16;
   // Fused attention would cast an F32 cache to F16, and on the CPU it adds up in F16: errors of 4e-2 at 5,000 tokens,
   // where they stay below 1e-3 without it.
   params.flash_attn_type = cpu || options_.kv_f32 ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
+  if (cpu && options_.kv_f32) observer_.compute_gelu();
   params.embeddings = false;
   params.pooling_type = LLAMA_POOLING_TYPE_NONE;  // whatever the file says
   // Offloaded operations would put the vocabulary matmul into a graph split of its own, where it is not skipped.
@@ -149,6 +167,11 @@ void Engine::open_context() {
     throw Error("ERR_MEMORY", with_log("llama.cpp cannot set up a context of " + std::to_string(options_.context_tokens) +
                                            " tokens; a smaller `context` needs less memory.",
                                        log));
+  // Where texts can outgrow a layer's window, llama.cpp reuses a cell that only one sequence holds and no longer sees,
+  // and a prefix that is to be shared would lose its beginning. So every sequence is two of llama.cpp's.
+  const int32_t window = api.llama_model_n_swa(model_);
+  ids_per_sequence_ = window > 0 && options_.context_tokens > static_cast<uint32_t>(window) ? 2 : 1;
+  sequences_ = static_cast<int32_t>(api.llama_max_parallel_sequences()) / ids_per_sequence_;
 }
 
 uint32_t Engine::context_tokens() const { return llama().llama_n_ctx(context_); }
@@ -189,9 +212,8 @@ void Engine::check(const Batch& batch) const {
     if ((output & kGate) && options_.gate.empty()) throw broken("only a gated head has a gate");
     outputs += output != 0;
   }
-  const auto ids = static_cast<int32_t>(llama().llama_max_parallel_sequences());
   for (int32_t id : batch.sequences)
-    if (id < 0 || id >= ids) throw broken("sequence ids are 0 to " + std::to_string(ids - 1));
+    if (id < 0 || id >= sequences_) throw broken("sequence ids are 0 to " + std::to_string(sequences_ - 1));
   if (outputs > options_.max_outputs) throw broken("it has at most " + std::to_string(options_.max_outputs) + " outputs");
   for (const auto* named : {&batch.remember, &batch.recall})
     for (const auto& token : *named)
@@ -199,28 +221,42 @@ void Engine::check(const Batch& batch) const {
 }
 
 void Engine::apply(const MemoryOp& op) {
-  const LlamaApi& api = llama();
-  const auto ids = static_cast<int32_t>(api.llama_max_parallel_sequences());
   const bool clears = op.kind == MemoryOp::Kind::remove && op.sequence == -1;
   const bool copies = op.kind == MemoryOp::Kind::copy;
-  if ((op.sequence < 0 && !clears) || op.sequence >= ids || (copies && (op.argument < 0 || op.argument >= ids)))
+  const auto exists = [&](int32_t sequence) { return sequence >= 0 && sequence < sequences_; };
+  if ((!clears && !exists(op.sequence)) || (copies && !exists(op.argument)))
     throw Error("ERR_INTERNAL", "A memory operation names a sequence that cannot exist.");
+  // The numbers too: attention multiplies a masked cell by 0, and 0 times a NaN that an earlier text left is NaN.
+  if (clears) return llama().llama_memory_clear(llama().llama_get_memory(context_), true);
+  // Cells that several sequences hold are moved with the first that holds them.
+  const int32_t ids = op.kind == MemoryOp::Kind::shift ? 1 : ids_per_sequence_;
+  for (int32_t i = 0; i < ids; i++) apply_to(op, op.sequence + i * sequences_, op.argument + i * sequences_);
+}
+
+void Engine::apply_to(const MemoryOp& op, int32_t sequence, int32_t target) {
+  const LlamaApi& api = llama();
   llama_memory_t memory = api.llama_get_memory(context_);
   switch (op.kind) {
     case MemoryOp::Kind::remove:
-      // The numbers too: attention multiplies a masked cell by 0, and 0 times a NaN that an earlier text left is NaN.
-      if (op.sequence < 0) return api.llama_memory_clear(memory, true);
-      if (!api.llama_memory_seq_rm(memory, op.sequence, op.from, op.to))
-        throw Error("ERR_INTERNAL", "llama.cpp cannot drop part of sequence " + std::to_string(op.sequence) + ".");
+      if (!api.llama_memory_seq_rm(memory, sequence, op.from, op.to))
+        throw Error("ERR_INTERNAL", "llama.cpp cannot drop part of sequence " + std::to_string(sequence) + ".");
       return;
     case MemoryOp::Kind::shift:
       if (!api.llama_memory_can_shift(memory))
         throw Error("ERR_UNSUPPORTED", "This architecture's cache cannot move positions, which the card reading needs.");
-      return api.llama_memory_seq_add(memory, op.sequence, op.from, op.to, op.argument);
+      return api.llama_memory_seq_add(memory, sequence, op.from, op.to, op.argument);
     case MemoryOp::Kind::copy:
-      return api.llama_memory_seq_cp(memory, op.sequence, op.argument, op.from, op.to);
+      return api.llama_memory_seq_cp(memory, sequence, target, op.from, op.to);
   }
   throw Error("ERR_INTERNAL", "There is no such memory operation.");
+}
+
+// llama.cpp's ids of all tokens' sequences, one after the other.
+std::vector<int32_t> Engine::llama_sequences(const Batch& batch) const {
+  std::vector<int32_t> ids;
+  for (int32_t sequence : batch.sequences)
+    for (int32_t i = 0; i < ids_per_sequence_; i++) ids.push_back(sequence + i * sequences_);
+  return ids;
 }
 
 BatchResult Engine::decode(const Batch& batch) {
@@ -231,9 +267,10 @@ BatchResult Engine::decode(const Batch& batch) {
   std::vector<int32_t> sequence_counts(n);
   std::vector<llama_seq_id*> sequence_ids(n);
   std::vector<int8_t> wanted(n);
+  std::vector<llama_seq_id> ids = llama_sequences(batch);
   for (size_t i = 0; i < n; i++) {
-    sequence_counts[i] = batch.sequence_offsets[i + 1] - batch.sequence_offsets[i];
-    sequence_ids[i] = const_cast<int32_t*>(batch.sequences.data()) + batch.sequence_offsets[i];
+    sequence_counts[i] = ids_per_sequence_ * (batch.sequence_offsets[i + 1] - batch.sequence_offsets[i]);
+    sequence_ids[i] = ids.data() + ids_per_sequence_ * batch.sequence_offsets[i];
     wanted[i] = batch.outputs[i] != 0;
   }
   llama_batch raw = {static_cast<int32_t>(n),

@@ -20,6 +20,8 @@ struct EngineOptions {
   int32_t gpu_layers = -1;           // -1: all
   int32_t main_gpu = -1;             // index of the one device to use; -1: all of them, by layers
   std::vector<float> tensor_split;   // shares of the devices; empty: by their free memory
+  std::vector<std::string> override_keys;  // integer keys of the file that are taken to have other values …
+  std::vector<int32_t> override_values;    // … these
   uint32_t context_tokens = 0;       // cells of the KV cache
   uint32_t batch_tokens = 0;         // the most tokens of one decode(), computed as one micro-batch
   uint32_t max_outputs = 0;          // the most outputs of one decode()
@@ -73,6 +75,9 @@ class Engine {
   // Cells of the KV cache, as llama.cpp rounded them.
   uint32_t context_tokens() const;
 
+  // Sequence ids are 0 to this, exclusive.
+  int32_t sequences() const { return sequences_; }
+
   // Sub-word ids of the text as it is: no prefix, no BOS, no special tokens.
   std::vector<int32_t> tokenize(const std::string& text) const;
 
@@ -85,6 +90,8 @@ class Engine {
   void check(const Batch& batch) const;
   void apply(const MemoryOp& op);
   BatchResult read_outputs(const Batch& batch, const std::vector<float>& hidden) const;
+  void apply_to(const MemoryOp& op, int32_t sequence, int32_t target);
+  std::vector<int32_t> llama_sequences(const Batch& batch) const;
 
   EngineOptions options_;
   const std::atomic<bool>& cancelled_;
@@ -92,6 +99,9 @@ class Engine {
   llama_context* context_ = nullptr;
   const llama_vocab* vocabulary_ = nullptr;
   int32_t vocabulary_size_ = 0;
+  int32_t sequences_ = 0;
+  // How many ids of llama.cpp's stand for each sequence.
+  int32_t ids_per_sequence_ = 1;
   GraphObserver observer_;
 };
 

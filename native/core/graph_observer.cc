@@ -27,6 +27,27 @@ ggml_tensor* mask_of(const ggml_tensor* node) {
   return mask;
 }
 
+bool is_final_norm(const ggml_tensor* node) { return std::strcmp(node->name, kFinalNorm) == 0; }
+
+// gelu(x) * y by the tanh formula: x times the logistic function of twice the formula's argument.
+void multiply_gelu(const float* x, const float* y, float* out, int64_t n) {
+  constexpr float kRoot = 0.79788456080286535588f;  // of 2/pi
+  for (int64_t i = 0; i < n; i++) {
+    const float argument = kRoot * x[i] * (1.0f + 0.044715f * x[i] * x[i]);
+    out[i] = y[i] * x[i] / (1.0f + std::exp(-2.0f * argument));
+  }
+}
+
+float* row_of(const ggml_tensor* tensor, int64_t row) {
+  return reinterpret_cast<float*>(static_cast<char*>(tensor->data) + row * tensor->nb[1]);
+}
+
+// Computes a node of gated GELU again; its inputs are still there, as llama.cpp never puts its output in their place.
+void compute_geglu(const ggml_tensor* node) {
+  for (int64_t row = 0; row < node->ne[1]; row++)
+    multiply_gelu(row_of(node->src[0], row), row_of(node->src[1], row), row_of(node, row), node->ne[0]);
+}
+
 }  // namespace
 
 void GraphObserver::begin(size_t hidden_size, std::vector<Token> remember, std::vector<Token> recall) {
@@ -44,12 +65,14 @@ bool GraphObserver::on_node(ggml_tensor* node, bool ask, void* observer) {
   auto* self = static_cast<GraphObserver*>(observer);
   try {
     if (ask) return self->ask(node);
-    self->copy_hidden(node);
+    if (is_final_norm(node)) self->copy_hidden(node);
+    else compute_geglu(node);
   } catch (const std::exception& error) {
     self->failure_ = error.what();
+    return false;
   }
-  // Ends this graph split: what follows the final norm is the vocabulary matmul, which nobody reads.
-  return false;
+  // false ends this graph split: what follows the final norm is the vocabulary matmul, which nobody reads.
+  return !is_final_norm(node);
 }
 
 // Called before a node is computed, and ahead of the nodes before it; inputs such as the mask are already set.
@@ -57,7 +80,15 @@ bool GraphObserver::ask(ggml_tensor* node) {
   if (captured_) nodes_after_norm_++;
   if (!remember_.empty() || !recall_.empty())
     if (ggml_tensor* mask = mask_of(node)) restrict_keys(mask);
-  return std::strcmp(node->name, kFinalNorm) == 0;
+  return is_final_norm(node) || wants_gelu(node);
+}
+
+bool GraphObserver::wants_gelu(const ggml_tensor* node) const {
+  if (!computes_gelu_ || node->op != GGML_OP_GLU || llama().ggml_get_glu_op(node) != GGML_GLU_OP_GEGLU) return false;
+  const auto fits = [&](const ggml_tensor* tensor) {
+    return tensor && tensor->type == GGML_TYPE_F32 && tensor->nb[0] == sizeof(float) && tensor->ne[0] == node->ne[0];
+  };
+  return fits(node->src[0]) && fits(node->src[1]) && fits(node) && node->ne[2] == 1;
 }
 
 void GraphObserver::copy_hidden(const ggml_tensor* norm) {

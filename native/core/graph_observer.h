@@ -1,5 +1,5 @@
 // What happens inside llama_decode: the observer reads the hidden states out of the graph, stops it before the
-// vocabulary matmul, and, where asked, hides keys from the attention.
+// vocabulary matmul, and, where asked, hides keys from the attention and computes GELU exactly.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,9 @@ class GraphObserver {
     int32_t index;
     int32_t sequence;
   };
+
+  // On the CPU, llama.cpp looks GELU up in a table of F16 numbers, an error of 3e-4; from now on it is computed.
+  void compute_gelu() { computes_gelu_ = true; }
 
   // Readies the observer for one llama_decode. The keys that a token of `remember` sees are noted under a sequence; a
   // token of `recall` then sees those and no others. (Starling's card reads a token that sees the whole text, but
@@ -38,11 +41,13 @@ class GraphObserver {
 
  private:
   bool ask(ggml_tensor* node);
+  bool wants_gelu(const ggml_tensor* node) const;
   void copy_hidden(const ggml_tensor* norm);
   void restrict_keys(ggml_tensor* mask);
   std::vector<size_t> visible_keys(const ggml_tensor* mask, size_t row) const;
 
   size_t hidden_size_ = 0;
+  bool computes_gelu_ = false;
   std::vector<Token> remember_;
   std::vector<Token> recall_;
   bool captured_ = false;

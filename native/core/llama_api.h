@@ -26,6 +26,7 @@
   X(llama_memory_can_shift)          \
   X(llama_model_get_vocab)           \
   X(llama_model_n_embd)              \
+  X(llama_model_n_swa)               \
   X(llama_model_has_encoder)         \
   X(llama_model_is_recurrent)        \
   X(llama_vocab_n_tokens)            \
@@ -51,6 +52,7 @@
   X(ggml_backend_reg_dev_count)      \
   X(ggml_backend_reg_dev_get)        \
   X(ggml_backend_reg_get_proc_address) \
+  X(ggml_get_glu_op)                 \
   X(ggml_backend_tensor_get)         \
   X(ggml_backend_tensor_set)         \
   X(ggml_graph_n_nodes)              \

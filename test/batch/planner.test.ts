@@ -3,9 +3,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Planner } from "../../lib/batch/planner.ts";
 import { type BatchLimits, OUTSIDE_TEXT, type Row } from "../../lib/batch/types.ts";
+import { MAX_SEQUENCES } from "../../lib/runtime/contract.ts";
 import { FakeLlama, hashKeys } from "./fake-llama.ts";
 
-const LIMITS: BatchLimits = { contextTokens: 64, batchTokens: 8, maxOutputs: 5 };
+const LIMITS: BatchLimits = { contextTokens: 64, batchTokens: 8, maxOutputs: 5, sequences: MAX_SEQUENCES };
 
 /** What arrived for a row: a score a token, the score at the read position, and its gating network's input. */
 interface Collected {
@@ -139,7 +140,7 @@ describe("each distinct prefix once", () => {
   });
 
   it("takes more rows than there are sequences", () => {
-    const limits = { contextTokens: 2048, batchTokens: 512, maxOutputs: 512 };
+    const limits = { contextTokens: 2048, batchTokens: 512, maxOutputs: 512, sequences: MAX_SEQUENCES };
     const rows = count(0, 700).map((i) => row([1, 2, 10 + i]));
     const llama = new FakeLlama(limits);
     const { collected } = run(newPlanner(limits), llama, rows);
@@ -162,7 +163,7 @@ describe("across windows", () => {
   });
 
   it("computes a prompt again after long disuse, and keeps few cells meanwhile", () => {
-    const limits = { contextTokens: 4096, batchTokens: 512, maxOutputs: 64 };
+    const limits = { contextTokens: 4096, batchTokens: 512, maxOutputs: 64, sequences: MAX_SEQUENCES };
     const planner = newPlanner(limits);
     const llama = new FakeLlama(limits);
     run(planner, llama, [row(count(0, 40))]);
@@ -174,7 +175,7 @@ describe("across windows", () => {
   });
 
   it("carries nothing of an earlier text beside many that have no use for it", () => {
-    const limits = { contextTokens: 4096, batchTokens: 128, maxOutputs: 64 };
+    const limits = { contextTokens: 4096, batchTokens: 128, maxOutputs: 64, sequences: MAX_SEQUENCES };
     const planner = newPlanner(limits);
     const llama = new FakeLlama(limits);
     run(planner, llama, [row(count(0, 300))]);
@@ -188,7 +189,7 @@ describe("across windows", () => {
   });
 
   it("carries of an earlier text what many others share with it", () => {
-    const limits = { contextTokens: 4096, batchTokens: 128, maxOutputs: 64 };
+    const limits = { contextTokens: 4096, batchTokens: 128, maxOutputs: 64, sequences: MAX_SEQUENCES };
     const planner = newPlanner(limits);
     const llama = new FakeLlama(limits);
     run(planner, llama, [row(count(0, 300))]);
@@ -253,6 +254,7 @@ describe("any tree", () => {
     contextTokens: fc.integer({ min: 27, max: 80 }),
     batchTokens: fc.integer({ min: 1, max: 16 }),
     maxOutputs: fc.integer({ min: 1, max: 16 }),
+    sequences: fc.constantFrom(64, MAX_SEQUENCES),
   });
 
   it("is right over several windows, within the limits, and never computes more than was asked", () => {

@@ -1,10 +1,20 @@
 /** `scorehead convert`, `quantize` and `inspect` from end to end. */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { convert, inspect as inspectPath } from "../../lib/index.ts";
 import { writeFixture } from "../fixtures/checkpoints.ts";
+import { rewriteGguf } from "../model/rewrite.ts";
 import { runCli, temporaryFolder } from "./run.ts";
 
 const folder = temporaryFolder();
@@ -118,8 +128,8 @@ describe("quantize", () => {
 });
 
 describe("inspect", () => {
-  const inspect = async (path: string) => {
-    const { code, stdout, stderr } = await runCli(["inspect", path, "--json"]);
+  const inspect = async (path: string, ...options: readonly string[]) => {
+    const { code, stdout, stderr } = await runCli(["inspect", path, "--json", ...options]);
     return { code, stderr, report: JSON.parse(stdout) as Record<string, unknown> };
   };
 
@@ -171,6 +181,43 @@ describe("inspect", () => {
       problems: [{ code: "ERR_TOKENIZER" }],
       head: null,
     });
+  });
+
+  test("a checkpoint with several faults: tensor, tokenizer and config keys, each by its name", async () => {
+    const broken = outputFolder("broken-granite");
+    await writeFixture("granite-classifier", broken);
+    const config = JSON.parse(readFileSync(join(broken, "config.json"), "utf8")) as Record<string, unknown>;
+    const changed = { ...config, num_hidden_layers: 4, attention_bias: true, router_scale: 0.5 };
+    writeFileSync(join(broken, "config.json"), JSON.stringify(changed));
+    writeFileSync(join(broken, "tokenizer.json"), "{}");
+    const { code, stderr, report } = await inspect(broken, "--profile", "beaver-reward");
+    expect(code).toBe(1);
+    expect(report.layout).toBe("GraniteForSequenceClassification");
+    const codes = (report.problems as { code: string }[]).map((problem) => problem.code);
+    expect(codes).toEqual(["ERR_TOKENIZER", "ERR_UNSUPPORTED", "ERR_TENSOR", "ERR_TENSOR"]);
+    expect(stderr).toContain("router_scale");
+    expect(stderr).toContain("lacks the 9 tensors layers.3.input_layernorm.weight");
+    expect(stderr).toContain("lacks the 16 tensors layers.0.self_attn.q_proj.bias");
+  });
+
+  test("a checkpoint of a relative converts with a profile", async () => {
+    const directory = outputFolder("gemma");
+    await writeFixture("gemma2-classifier", directory);
+    const { code, report } = await inspect(directory, "--profile", "beaver-reward");
+    expect({ code, problems: report.problems }).toEqual({ code: 0, problems: [] });
+    expect(report).toMatchObject({ backbone: { architecture: "gemma2", window: 48, contextLength: 8192 } });
+  });
+
+  test("a GGUF file that llama.cpp would refuse is not ready", async () => {
+    const broken = join(folder, "no-norm.gguf");
+    await rewriteGguf(converted, broken, {
+      tensors: (tensors) => tensors.filter(({ name }) => name !== "blk.1.attn_norm.weight"),
+    });
+    const { code, report } = await inspect(broken);
+    expect(code).toBe(1);
+    expect(report.problems).toEqual([
+      { code: "ERR_GGUF", message: expect.stringContaining("blk.1.attn_norm.weight is missing") },
+    ]);
   });
 
   test("the function takes the base model's directory and a profile, as convert does", async () => {

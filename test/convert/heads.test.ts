@@ -5,11 +5,12 @@ import { describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { readTokenizer } from "../../lib/checkpoint/tokenizer.ts";
 import type { CheckpointTensor, JsonObject } from "../../lib/checkpoint/types.ts";
-import { type ConvertPlan, planConversion } from "../../lib/convert/plan.ts";
+import { type ConvertPlan, surveyConversion } from "../../lib/convert/plan.ts";
 import { validateHead } from "../../lib/head/spec.ts";
 import { type ErrorCode, headReport } from "../../lib/index.ts";
 import { refused } from "../gguf/support.ts";
 import { workspace } from "../model/support.ts";
+import { planOf } from "./support.ts";
 
 const { checkpoint } = workspace();
 
@@ -27,7 +28,7 @@ async function plan(name: Name, { config, tensors }: Changes = {}): Promise<Conv
   tensors?.(changed);
   const whole = { ...opened, config: { ...opened.config, ...config }, tensors: changed };
   const tokenizer = await readTokenizer(directory);
-  return planConversion(whole, tokenizer, { profile: "beaver-reward", type: "auto", fallbackConfig: null });
+  return planOf(surveyConversion(whole, tokenizer, { profile: "beaver-reward", type: "auto", fallbackConfig: null }));
 }
 
 const without =

@@ -6,12 +6,13 @@ import { readJsonIfPresent } from "../../lib/checkpoint/json.ts";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { readTokenizer } from "../../lib/checkpoint/tokenizer.ts";
 import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../../lib/checkpoint/types.ts";
-import { type ConvertPlan, type PlanOptions, planConversion } from "../../lib/convert/plan.ts";
+import { type ConvertPlan, type PlanOptions, surveyConversion } from "../../lib/convert/plan.ts";
 import { tensorBytes } from "../../lib/convert/tensor-data.ts";
 import type { ErrorCode } from "../../lib/index.ts";
 import type { CaseName } from "../fixtures/cases.ts";
 import { refused } from "../gguf/support.ts";
 import { workspace } from "../model/support.ts";
+import { planOf } from "./support.ts";
 
 const { checkpoint, path } = workspace();
 
@@ -51,7 +52,7 @@ function plan({ config, tensors, tokenizer, profile = "beaver-reward", from = sm
   const own = from.checkpoint.config;
   const whole = { ...from.checkpoint, config: own && { ...own, ...config }, tensors: changed };
   const options: PlanOptions = { profile, type: "auto", fallbackConfig: from.fallbackConfig };
-  return planConversion(whole, { ...from.tokenizer, ...tokenizer }, options);
+  return planOf(surveyConversion(whole, { ...from.tokenizer, ...tokenizer }, options));
 }
 
 /** Replaces a tensor's description. */
@@ -215,16 +216,16 @@ describe("is refused:", () => {
     ],
     ["another vocab_size", "ERR_TENSOR", ["32001", "vocab_size 32000"], { config: { vocab_size: 32_000 } }],
     [
-      "a scaled rotary embedding",
+      "an unknown scaling of the rotary embedding",
       "ERR_UNSUPPORTED",
-      ["linear"],
-      { config: { rope_scaling: { type: "linear", factor: 2 } } },
+      ["ntk", "linear"],
+      { config: { rope_scaling: { type: "ntk", factor: 2 } } },
     ],
     [
       "the same as transformers 5 writes it",
       "ERR_UNSUPPORTED",
-      ["llama3"],
-      { config: { rope_scaling: undefined, rope_parameters: { rope_type: "llama3", factor: 8 } } },
+      ["ntk"],
+      { config: { rope_scaling: undefined, rope_parameters: { rope_type: "ntk", factor: 8 } } },
     ],
     ["a scaling without a type", "ERR_UNSUPPORTED", ["factor"], { config: { rope_scaling: { factor: 8 } } }],
     ["another activation", "ERR_UNSUPPORTED", ["gelu"], { config: { hidden_act: "gelu" } }],
@@ -268,7 +269,7 @@ describe("is refused:", () => {
   it("a checkpoint without config, which names the way to give one", async () => {
     const { checkpoint: starling, tokenizer } = await opened("starling");
     const options: PlanOptions = { profile: "starling", type: "auto", fallbackConfig: null };
-    await refused(planConversion(starling, tokenizer, options), "ERR_CONFIG", "--tokenizer");
+    await refused(planOf(surveyConversion(starling, tokenizer, options)), "ERR_CONFIG", "--tokenizer");
   });
 
   it("NaN in the head, with its place", async () => {
@@ -299,14 +300,15 @@ describe("the rows of Q and K", () => {
       file,
       Float32Array.from({ length: rows }, (_, i) => i),
     );
-    const source = { name: "q", dtype: "F32", shape: [rows, 1], file, offset: 0, byteLength: 4 * rows } as const;
+    const tensor = { name: "q", dtype: "F32", shape: [rows, 1], file, offset: 0, byteLength: 4 * rows } as const;
+    const blocks =
+      heads && Array.from({ length: heads }, (_, i) => ({ start: (i * rows) / heads, count: rows / heads }));
     const planned = {
       name: "q",
       dims: [1, rows],
       type: "F32",
       byteLength: 4 * rows,
-      source,
-      rotaryHeads: heads,
+      source: { kind: "checkpoint", tensor, blocks: blocks || null, interleaved: heads !== null, scale: 1, offset: 0 },
     } as const;
     const chunks: Uint8Array[] = [];
     for await (const chunk of tensorBytes(planned)) chunks.push(chunk);

@@ -5,7 +5,7 @@
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import type { OutputType, ScoreModel } from "../../lib/index.ts";
 import { addon } from "../../lib/runtime/addon.ts";
-import { CASE_NAMES, type CaseName } from "../fixtures/cases.ts";
+import { CASE_NAMES, type CaseName, fixtureCase } from "../fixtures/cases.ts";
 import { loadGolden } from "../fixtures/golden.ts";
 import { expectResults, READ_LAST } from "./expect-golden.ts";
 import { rowOf, scoreError, scoreSpreads, vectorError } from "./numbers.ts";
@@ -81,7 +81,10 @@ describe.each(CASE_NAMES)("%s", (name) => {
   );
 });
 
-it("beaver-reward stays within 4e-2 as q8_0", () => expectGolden("beaver-reward", "q8_0", "f16", Q8_BOUND));
+const RELATIVES = CASE_NAMES.filter((name) => fixtureCase(name).spec.layout === "relative");
+it.each(["beaver-reward", ...RELATIVES] as const)("%s stays within 4e-2 as q8_0", (name) =>
+  expectGolden(name, "q8_0", "f16", Q8_BOUND),
+);
 
 describe.each(["starling", "starling-plain"] as const)("%s read as on its card", (name) => {
   const { results } = loadGolden(name);

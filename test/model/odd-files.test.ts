@@ -9,7 +9,7 @@ import { refused } from "../gguf/support.ts";
 import { rewriteGguf } from "./rewrite.ts";
 import { workspace } from "./support.ts";
 
-const { gguf, path, checkpoint } = workspace();
+const { gguf, path, checkpoint, load } = workspace();
 const CPU = { device: "cpu", threads: 1 } as const;
 
 describe("a GGUF file with a key that changes what is computed", () => {
@@ -53,6 +53,25 @@ it("a sliding window cannot be passed by with maxLength", async () => {
   await refused(model.score(long), "ERR_INPUT_TOO_LONG", "64");
   await refused(model.score(long, { maxLength: 100 }), "ERR_ARGUMENT", "64");
   expect((await model.score(long, { maxLength: 64 })).lengths[0]).toBe(64);
+});
+
+it("the card's reading is refused where layers have windows", async () => {
+  const model = await load("gemma2-classifier", "f32", CPU);
+  await refused(model.score({ tokenIds: [1, 300] }, { read: "card" }), "ERR_UNSUPPORTED", "gemma2");
+});
+
+describe("LongRoPE", () => {
+  it("takes the factors for short texts, however long the context is", async () => {
+    const tokenIds = Array.from({ length: 200 }, (_, i) => 300 + 7 * i);
+    const scores = async (context: number): Promise<readonly number[]> => {
+      const model = await load("phi3-longrope", "f32", { ...CPU, kv: "f32", context });
+      return [...(await model.score({ tokenIds })).endScores.data];
+    };
+    const [short, long] = [await scores(254), await scores(4000)];
+    expect(long[0]).toBeCloseTo(short[0] as number, 4);
+    const model = await load("phi3-longrope", "f32", CPU);
+    await refused(model.score({ tokenIds: [...tokenIds, ...tokenIds] }), "ERR_INPUT_TOO_LONG", "256");
+  });
 });
 
 describe("a text whose numbers overflow", () => {

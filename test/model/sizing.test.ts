@@ -19,6 +19,8 @@ const LLAMA_7B: Backbone = {
   contextLength: 4096,
   heads: 32,
   kvElements: 32 * 32 * 256,
+  window: null,
+  longRope: false,
   weightBytes: 7 * GIB,
   extraGpuBytes: 0.13 * GIB,
 };

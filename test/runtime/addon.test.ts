@@ -37,6 +37,8 @@ beforeAll(async () => {
     gpuLayers: -1,
     mainGpu: -1,
     tensorSplit: new Float32Array(0),
+    overrideKeys: [],
+    overrideValues: new Int32Array(0),
     ...LIMITS,
     threads: 1,
     accel: false,
