@@ -77,9 +77,13 @@ function headFacts(head: HeadReport | null): Fact[] {
 function tokenizerFacts(tokenizer: TokenizerReport | null): Fact[] {
   if (!tokenizer) return [["tokenizer", "none that can be read"]];
   const { addBos, addEos, bosId, eosId, unkId, padId } = tokenizer;
+  const style =
+    tokenizer.preTokenizer === null
+      ? `space prefix: ${tokenizer.spacePrefix}`
+      : `byte-level: ${tokenizer.preTokenizer}`;
   const ids = Object.entries({ bos: bosId, eos: eosId, unk: unkId, pad: padId });
   return [
-    ["tokenizer", `${tokenizer.vocabularySize} tokens, space prefix: ${tokenizer.spacePrefix}`],
+    ["tokenizer", `${tokenizer.vocabularySize} tokens, ${style}`],
     ["special ids", ids.map(([name, id]) => `${name} ${id ?? "none"}`).join(", ")],
     ["adds", [addBos && "bos", addEos && "eos"].filter(Boolean).join(" and ") || "nothing"],
     ["added tokens", tokenizer.addedTokens.map((token) => JSON.stringify(token)).join(" ") || "none"],

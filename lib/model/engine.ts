@@ -11,7 +11,8 @@ import type { Profile } from "../prompt/types.ts";
 import type { ModelHandle, NativeAddon } from "../runtime/contract.ts";
 import { type DeviceSelection, nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
 import { tokenizerRules } from "../tokens/metadata.ts";
-import type { TokenizerRules } from "../tokens/types.ts";
+import { subwordModel } from "../tokens/subword-model.ts";
+import type { SubwordModel, TokenizerRules } from "../tokens/types.ts";
 import { Collector } from "./collector.ts";
 import type { LoadOptions } from "./options.ts";
 import { type Decode, Scheduler } from "./scheduler.ts";
@@ -26,6 +27,7 @@ export interface Engine {
   /** null: the file names a profile that this version does not know, so it has no template. */
   readonly profile: Profile | null;
   readonly rules: TokenizerRules;
+  readonly subwords: SubwordModel;
   readonly tokenText: (id: number) => string;
   /** The most positions that the backbone was made for. */
   readonly contextLength: number;
@@ -74,6 +76,13 @@ export async function openEngine(file: GgufFile, options: LoadOptions): Promise<
     spec,
     profile: findProfile(spec.profile),
     rules,
+    subwords: subwordModel(file.metadata, rules, (piece) => {
+      try {
+        return addon.tokenize(opened.handle, piece);
+      } catch (error) {
+        throw nativeError(error);
+      }
+    }),
     tokenText: tokenTexts(file),
     contextLength: backbone.contextLength,
     info: modelInfo(file, spec, backbone, selection, limits),

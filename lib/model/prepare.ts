@@ -7,7 +7,6 @@ import { readIndex } from "../head/read-position.ts";
 import type { HeadSpec } from "../head/types.ts";
 import { renderConversation } from "../prompt/conversation.ts";
 import type { ConversationInput } from "../prompt/types.ts";
-import { nativeError } from "../runtime/open.ts";
 import { checkIds } from "../tokens/check-ids.ts";
 import { encodeText } from "../tokens/encode.ts";
 import { truncateIds } from "../tokens/truncate.ts";
@@ -75,19 +74,12 @@ function toContent(engine: Engine, input: ScoreInput): Content {
 }
 
 function contentIds(
-  { addon, handle, rules }: Engine,
+  { rules, subwords }: Engine,
   content: Content,
   { appendEos = false }: Pick<ScoreOptions, "appendEos">,
 ): Int32Array {
   if (typeof content !== "string") return content;
-  const encodePiece = (piece: string): Int32Array => {
-    try {
-      return addon.tokenize(handle, piece);
-    } catch (error) {
-      throw nativeError(error);
-    }
-  };
-  return encodeText(content, rules, encodePiece, { appendEos });
+  return encodeText(content, rules, subwords, { appendEos });
 }
 
 function renderInput({ profile, rules, spec, tokenText }: Engine, input: ConversationInput): string {
