@@ -27,7 +27,6 @@ const cl100k = (digits: string): string =>
   String.raw`${CONTRACTION}|[^\r\n\p{L}\p{N}]?\p{L}+|${digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|${WHITE}`;
 const LLAMA3 = cl100k(String.raw`\p{N}{1,3}`);
 const QWEN2 = cl100k(String.raw`\p{N}`);
-const QWEN35 = String.raw`${CONTRACTION}|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|${WHITE}`;
 const o200k = (contraction: string, digits: string): string => {
   const upper = String.raw`[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`;
   const lower = String.raw`[\p{Ll}\p{Lm}\p{Lo}\p{M}]`;
@@ -45,7 +44,6 @@ const KNOWN: Readonly<Record<PreTokenizer, Definition>> = {
   // Qwen 1.5, 2, 2.5 and 3
   qwen2: { normalizer: "NFC", steps: [QWEN2, BYTES], ignoreMerges: false },
   "deepseek-r1-qwen": { normalizer: null, steps: [QWEN2, BYTES], ignoreMerges: false },
-  qwen35: { normalizer: "NFC", steps: [QWEN35, BYTES], ignoreMerges: false },
   // Mistral Nemo
   tekken: { normalizer: null, steps: [o200k("", String.raw`\p{N}`), BYTES], ignoreMerges: true },
   "gpt-4o": {

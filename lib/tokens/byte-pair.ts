@@ -36,30 +36,38 @@ const BYTE_CHARACTERS: readonly string[] = (() => {
 export function bytePairModel(vocabulary: BytePairVocabulary, rules: PreTokenizerRules): SubwordModel {
   const ids = new Map(vocabulary.tokens.map((token, id) => [token, id]));
   const merges = new MergeTable(vocabulary.merges, ids);
-  const byteIds = BYTE_CHARACTERS.map((character) => ids.get(character) ?? -1);
+  const byteIds = byteIdsOf(ids);
   const cache = new Map<string, readonly number[]>();
 
   const wholeWords = rules.ignoreMerges ? ids : null;
-  const encodeWord = (word: string): readonly number[] => {
-    const bytes = Buffer.from(word);
+  const encodeBytes = (bytes: Buffer): readonly number[] => {
     const whole = wholeWords?.get(Array.from(bytes, (byte) => BYTE_CHARACTERS[byte]).join(""));
     if (whole !== undefined) return [whole];
     // A byte without a token is left out, as in the original; some vocabularies lack those of unassigned planes.
-    const symbols = Int32Array.from(bytes, (byte) => byteIds[byte] as number).filter((id) => id >= 0);
-    return join(symbols, merges);
+    return join(
+      Int32Array.from(bytes, (byte) => byteIds[byte] as number).filter((id) => id >= 0),
+      merges,
+    );
   };
 
   const encode = (word: string): readonly number[] => {
     const known = cache.get(word);
     if (known !== undefined) return known;
-    const ids = encodeWord(word);
+    const bytes = Buffer.from(word);
+    const found = encodeBytes(bytes);
     if (word.length <= CACHED_LENGTH) {
       if (cache.size === CACHED_WORDS) cache.clear();
-      cache.set(word, ids);
+      // A copy: the word itself may be a slice, which keeps the whole text in memory.
+      cache.set(bytes.toString(), found);
     }
-    return ids;
+    return found;
   };
   return { split: (text) => splitWords(text, rules), encode };
+}
+
+/** By byte; -1 where there is none. */
+function byteIdsOf(ids: ReadonlyMap<string, number>): readonly number[] {
+  return BYTE_CHARACTERS.map((character) => ids.get(character) ?? -1);
 }
 
 /** Joins neighbours, the pair of the lowest rank first and of equal ones the leftmost, until none is a merge. */

@@ -43,10 +43,6 @@ const GPT2 = new RegExp(
 );
 const LLAMA3 = cl100k(String.raw`\p{N}{1,3}`);
 const QWEN2 = cl100k(String.raw`\p{N}`);
-const QWEN35 = new RegExp(
-  String.raw`${CONTRACTION}|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^${SPACE}\p{L}\p{M}\p{N}]+[\r\n]*|${WHITE}`,
-  "gu",
-);
 const DIGIT = /\p{N}/gu;
 
 export const PRE_TOKENIZERS: Readonly<Record<PreTokenizer, PreTokenizerRules>> = {
@@ -54,7 +50,6 @@ export const PRE_TOKENIZERS: Readonly<Record<PreTokenizer, PreTokenizerRules>> =
   dbrx: { nfc: false, splits: [LLAMA3], ignoreMerges: false },
   qwen2: { nfc: true, splits: [QWEN2], ignoreMerges: false },
   "deepseek-r1-qwen": { nfc: false, splits: [QWEN2], ignoreMerges: false },
-  qwen35: { nfc: true, splits: [QWEN35], ignoreMerges: false },
   tekken: { nfc: false, splits: [o200k("", String.raw`\p{N}`)], ignoreMerges: true },
   "gpt-4o": { nfc: false, splits: [o200k(`(?:${CONTRACTION})?`, String.raw`\p{N}{1,3}`)], ignoreMerges: false },
   "gpt-2": { nfc: false, splits: [GPT2], ignoreMerges: false },

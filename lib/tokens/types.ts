@@ -37,7 +37,6 @@ export type PreTokenizer =
   | "dbrx"
   | "qwen2"
   | "deepseek-r1-qwen"
-  | "qwen35"
   | "tekken"
   | "gpt-4o"
   | "gpt-2"

@@ -14,8 +14,6 @@ const LLAMA3 =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 const QWEN2 =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-const QWEN35 =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 const TEKKEN =
   "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 const GPT4O =
@@ -56,7 +54,6 @@ describe("a byte-level tokenizer", () => {
     ["qwen2", NFC, split(splitOn(QWEN2), BYTES), false],
     ["qwen2", sequenceOf("normalizers", NFC), split(splitOn(QWEN2), { ...BYTES, trim_offsets: false }), undefined],
     ["deepseek-r1-qwen", sequenceOf("normalizers"), split(splitOn(QWEN2), BYTES), false],
-    ["qwen35", NFC, split(splitOn(QWEN35), BYTES), false],
     ["tekken", null, split(splitOn(TEKKEN), BYTES), true],
     ["gpt-4o", null, split(splitOn(GPT4O), BYTES), false],
     ["gpt-2", null, GPT2, false],

@@ -2,13 +2,16 @@
  * Each family's tokenizer through our own converter: llama.cpp's test vectors for the published vocabularies, and random
  * texts against an independent library.
  */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { beforeAll, describe, expect, it } from "vitest";
+import { readTokenizer } from "../../lib/checkpoint/tokenizer.ts";
 import { convert, ScoreModel } from "../../lib/index.ts";
 import { writeFixture } from "../fixtures/checkpoints.ts";
 import { type Family, type FamilyFiles, familyFiles } from "../fixtures/families.ts";
 import { randomTexts } from "../fixtures/random-text.ts";
+import { longResponse } from "../fixtures/texts.ts";
 import { llama2Json, writeTokenizer } from "../fixtures/tokenizer.ts";
 import { loadVectors, loadVocabulary } from "../fixtures/vocabulary.ts";
 import { workspace } from "../model/support.ts";
@@ -36,13 +39,19 @@ async function modelOf(family: Family | "llama-2", rows: number, size?: number):
   return ScoreModel.load(`${directory}.gguf`, { device: "cpu", threads: 1 });
 }
 
-/** Of 20,000 random texts and one that holds a thousand of them, those that two encoders make different ids of. */
-function differing(json: string, config: FamilyFiles["config"], encode: Encode, without: readonly string[] = []) {
+/** Of `count` random texts and two long ones, those that two encoders make different ids of. */
+function differing(
+  json: string,
+  config: FamilyFiles["config"],
+  encode: Encode,
+  without: readonly string[] = [],
+  count = 20_000,
+) {
   const parsed = JSON.parse(json);
   const reference = new Tokenizer(parsed, config);
   const specials: string[] = parsed.added_tokens.map(({ content }: { content: string }) => content);
-  const texts = randomTexts(20_000, 20_241_120, specials, without);
-  return [...texts, texts.slice(0, 1000).join("")].filter(
+  const texts = randomTexts(count, 20_241_120, specials, without);
+  return [...texts, texts.slice(0, 1000).join(""), longResponse(20_000)].filter(
     (text) => `${encode(text)}` !== `${reference.encode(text).ids}`,
   );
 }
@@ -78,6 +87,17 @@ describe.each([
   });
 });
 
+it("InternLM2's tokenizer is the same by tokenizer.model and by the tokenizer.json that is made of it", async () => {
+  const { json, config } = await familyFiles("internlm2");
+  const directories = [path("internlm2 model"), path("internlm2 json")] as const;
+  for (const directory of directories) mkdirSync(directory);
+  await writeTokenizer(directories[0], { family: "internlm2" });
+  writeFileSync(join(directories[1], "tokenizer.json"), json);
+  writeFileSync(join(directories[1], "tokenizer_config.json"), JSON.stringify(config));
+  const [model, made] = await Promise.all(directories.map((directory) => readTokenizer(directory)));
+  expect(made).toEqual({ ...model, file: "tokenizer.json", scores: made?.scores });
+});
+
 describe.each([
   { family: "llama-3", vectors: "llama-bpe", bos: [128_000] },
   { family: "qwen2", vectors: "qwen2", bos: [] },
@@ -105,7 +125,7 @@ describe.each([
     const small = await familyFiles(family, 2000);
     const model = await modelOf(family, small.size, 2000);
     const encodeSmall: Encode = (text) => [...model.tokenize(text)];
-    expect(differing(small.json, small.config, encodeSmall).slice(0, 5)).toEqual([]);
+    expect(differing(small.json, small.config, encodeSmall, [], 2000).slice(0, 5)).toEqual([]);
     await model.close();
   });
 });

@@ -24,16 +24,6 @@ export const WORDS = {
     "日本語|。| 中文|/| http|://|x|.y|/\n|/",
     "\u180e\u200b|\u2028 |\u3000q",
   ],
-  qwen35: [
-    "don|'T| we|'LL| '|ſo| x|'ſ|'s",
-    "a|\u0085b| \u0085| c|\ufeff'|ll| \ufeff| x",
-    "1|2|3|4|5| |٣|٤|½|Ⅷ|²| a|1",
-    " | two|  | spaces| \n\n \r\n|\tx",
-    "HTTPServer| camelCase| ǅx| ÉCOLE|'S",
-    "हिन्दी| नमस्ते| e\u0301a",
-    "日本語|。| 中文|/| http|://|x|.y|/\n|/",
-    "\u180e\u200b|\u2028 |\u3000q",
-  ],
   tekken: [
     "don|'T| we|'LL| '|ſo| x|'ſ|'s",
     "a|\u0085b| \u0085| c|\ufeff'|ll| \ufeff| x",
