@@ -12,22 +12,30 @@ export const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
 /** @type {{ llamaCpp: { package: string, version: string, integrity: string, release: string } }} */
 const { llamaCpp } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8"));
 
-/** What compiling the addon and running the tests take from the release. */
+/** What compiling the addon takes from the release. */
 const HEADER_PATHS = [
-  ...["include", "ggml/include", "models/ggml-vocab-llama-spm.gguf*", "models/templates", "LICENSE"],
+  ...["include", "ggml/include", "LICENSE"],
   // For the accelerator: the interface of backends, and the layouts of the weight types.
   ...["ggml/src/ggml-backend-impl.h", "ggml/src/ggml-common.h"],
+];
+/** What the tests take: chat templates, and vocabularies with test vectors. */
+const TEST_PATHS = [
+  "models/templates",
+  ...["llama-spm", "phi-3", "llama-bpe", "qwen2", "gpt-2", "starcoder"].map(
+    (name) => `models/ggml-vocab-${name}.gguf*`,
+  ),
 ];
 const vendor = join(packageRoot, "native", "vendor");
 const stamp = join(vendor, ".version");
 
-/** Puts the release's headers and test vocabulary into native/vendor, once for each pinned version. */
+/** Puts the release's headers, and in a clone its test vocabularies, into native/vendor, once for each pinned version. */
 export function ensureHeaders() {
-  const wanted = `${llamaCpp.version} ${HEADER_PATHS.join(" ")}`;
+  const paths = existsSync(join(packageRoot, "test")) ? [...HEADER_PATHS, ...TEST_PATHS] : HEADER_PATHS;
+  const wanted = `${llamaCpp.version} ${paths.join(" ")}`;
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   rmSync(vendor, { recursive: true, force: true });
   mkdirSync(vendor, { recursive: true });
-  checkOutRelease(vendor, HEADER_PATHS);
+  checkOutRelease(vendor, paths);
   writeFileSync(stamp, wanted);
 }
 

@@ -3,7 +3,7 @@ import { readTokenizer } from "../checkpoint/tokenizer.ts";
 import type { CheckpointTokenizer } from "../checkpoint/types.ts";
 import { vocabularyKeys } from "../convert/vocabulary.ts";
 import { ScoreheadError } from "../errors.ts";
-import type { GgufFile, GgufValue } from "../gguf/types.ts";
+import type { GgufFile, GgufMetadata, GgufValue } from "../gguf/types.ts";
 import { u32 } from "../gguf/values.ts";
 import { fileRules, refuseEqualScores } from "../tokens/derived.ts";
 import { hasOwnRules, tokenizerRules } from "../tokens/metadata.ts";
@@ -15,6 +15,8 @@ const USER_DEFINED = 4;
 
 export interface FileTokenizer {
   readonly rules: TokenizerRules;
+  /** The file's keys, with those of the tokenizer files in their place. */
+  readonly metadata: GgufMetadata;
   /** What a file that is written gets instead of its own keys; null: the key goes. */
   readonly keys: ReadonlyMap<string, GgufValue | null>;
 }
@@ -32,15 +34,16 @@ export async function fileTokenizer(
 ): Promise<FileTokenizer> {
   if (directory === undefined) {
     const rules = fileRules(file.metadata);
-    if (padId === undefined) return { rules, keys: new Map() };
-    return { rules: { ...rules, padId }, keys: new Map([[PAD, padId === null ? null : u32(padId)]]) };
+    const { metadata } = file;
+    if (padId === undefined) return { rules, metadata, keys: new Map() };
+    return { rules: { ...rules, padId }, metadata, keys: new Map([[PAD, padId === null ? null : u32(padId)]]) };
   }
   refuseTokenizer(file, directory);
   const tokenizer = await readTokenizer(directory);
   const tokens = tokensOf(file);
   requireSameTokens(file.path, tokens, tokenizer);
   const keys = vocabularyKeys(tokenizer, tokens.length, padId === undefined ? tokenizer.padId : padId);
-  return { rules: tokenizerRules(keys), keys };
+  return { rules: tokenizerRules(keys), metadata: new Map([...file.metadata, ...keys]), keys };
 }
 
 /** @throws ERR_ARGUMENT where `tokenizer` is given for a file that says itself how it tokenizes */
@@ -59,7 +62,12 @@ export function refuseTokenizer(
  * Checks that llama.cpp, which tokenizes by the file's own vocabulary, does with it what rules from elsewhere expect.
  * @throws ERR_TOKENIZER
  */
-export function requireUsableInPlace({ path, metadata }: GgufFile, { addedTokens }: TokenizerRules): void {
+export function requireUsableInPlace(
+  { path, metadata }: GgufFile,
+  { addedTokens, preTokenizer }: TokenizerRules,
+): void {
+  // Of byte-level vocabularies nothing is left to llama.cpp.
+  if (preTokenizer !== null) return;
   refuseEqualScores(metadata);
   const types = metadata.get("tokenizer.ggml.token_type");
   const tokens = metadata.get(TOKENS);

@@ -8,6 +8,7 @@ import {
   type TokenizerFail,
   tokenizerFail,
 } from "./tokenizer-definition.ts";
+import { isInternLm2 } from "./tokenizer-settings.ts";
 import type { JsonObject, TokenKind } from "./types.ts";
 
 /** `TrainerSpec.ModelType`, by number. */
@@ -39,7 +40,7 @@ interface ModelProto {
  * The tokenizer that `bytes`, the content of the tokenizer.model at `path`, defines. Its scores are the pieces' own.
  *
  * @param settings tokenizer_config.json's: `legacy` (default true) gives every stretch between special tokens a space
- *   prefix, else only the text's beginning has one; `add_prefix_space: false` none at all
+ *   prefix, else only the text's beginning has one; `add_prefix_space: false` none at all; InternLM2's class
  * @throws ERR_TOKENIZER naming what is malformed or unknown
  */
 export function parseSentencePiece(path: string, bytes: Uint8Array, settings: JsonObject): TokenizerDefinition {
@@ -53,10 +54,15 @@ export function parseSentencePiece(path: string, bytes: Uint8Array, settings: Js
   if (normalizer.removeExtraWhitespaces) throw fail("it removes extra white space");
   if (!normalizer.escape) throw fail("it does not write spaces as ▁");
   const tokens = pieces.map(({ text }) => text);
+  // InternLM2's converter makes added tokens of those alone that tokenizer_config.json lists.
+  const userKind = isInternLm2(settings) ? "normal" : "user";
   const kinds = pieces.map(({ text, type }): TokenKind => {
     const kind = PIECE_KINDS.get(type);
     if (kind === undefined) throw fail(`its piece ${JSON.stringify(text)} has the type ${type}`);
-    return kind;
+    // Versions of transformers differ in whether it is found where the text has spaces.
+    if (kind === "user" && text.includes("▁"))
+      throw fail(`it has the user-defined symbol ${JSON.stringify(text)}, which only a tokenizer.json makes certain`);
+    return kind === "user" ? userKind : kind;
   });
   const ids = idsOf(tokens, fail);
   requireByteTokens(ids, fail);
@@ -68,9 +74,11 @@ export function parseSentencePiece(path: string, bytes: Uint8Array, settings: Js
     file: "tokenizer.model",
     tokens,
     scores: pieces.map(({ score }, id) => (kinds[id] === "normal" ? score : 0)),
+    merges: [],
     kinds,
     addedTokens: addedTokensOf(tokens, kinds),
     spacePrefix: prefixOf(normalizer.addDummyPrefix, settings),
+    preTokenizer: null,
     // LlamaTokenizer's defaults: add_bos_token true, add_eos_token false.
     prefixId: bosId,
     suffixId: null,

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { AddedToken } from "../tokens/types.ts";
 import { isObject } from "./json.ts";
-import type { TokenizerFail } from "./tokenizer-definition.ts";
+import { brief, stepsOf, type TokenizerFail } from "./tokenizer-definition.ts";
 import type { CheckpointTokenizer } from "./types.ts";
 
 const PREPEND = { type: "Prepend", prepend: "▁" };
@@ -25,7 +25,7 @@ export function spacePrefixOf(
   addedTokens: readonly AddedToken[],
   fail: TokenizerFail,
 ): CheckpointTokenizer["spacePrefix"] {
-  const steps = stepsOf(normalizer);
+  const steps = stepsOf(normalizer, "normalizers");
   const replaces = isDeepStrictEqual(steps, [REPLACE]);
   if (isNone(preTokenizer) || (replaces && isDeepStrictEqual(preTokenizer, SPLIT_ON_SPACE))) {
     if (replaces) return "none";
@@ -39,14 +39,6 @@ export function spacePrefixOf(
 
 function isNone(value: unknown): boolean {
   return value === null || value === undefined;
-}
-
-/** A normaliser as the list of its steps. */
-function stepsOf(normalizer: unknown): unknown[] {
-  if (isNone(normalizer)) return [];
-  if (isObject(normalizer) && normalizer.type === "Sequence" && Array.isArray(normalizer.normalizers))
-    return normalizer.normalizers;
-  return [normalizer];
 }
 
 function metaspacePrefix(
@@ -81,10 +73,18 @@ export function templateOf(
   ids: ReadonlyMap<string, number>,
   fail: TokenizerFail,
 ): { prefixId: number | null; suffixId: number | null } {
-  if (isNone(postProcessor)) return { prefixId: null, suffixId: null };
-  if (!isObject(postProcessor) || postProcessor.type !== "TemplateProcessing" || !Array.isArray(postProcessor.single))
+  // ByteLevel changes offsets, not ids.
+  const isForIds = (step: unknown) => !isObject(step) || step.type !== "ByteLevel";
+  const [template, ...more] = stepsOf(postProcessor, "processors").filter(isForIds);
+  if (template === undefined) return { prefixId: null, suffixId: null };
+  if (
+    !isObject(template) ||
+    template.type !== "TemplateProcessing" ||
+    !Array.isArray(template.single) ||
+    more.length > 0
+  )
     throw fail(`post_processor is unknown: ${brief(postProcessor)}`);
-  const { single, special_tokens: specialTokens } = postProcessor;
+  const { single, special_tokens: specialTokens } = template;
   const at = single.findIndex((item) => isObject(item) && isObject(item.Sequence) && item.Sequence.id === "A");
   if (at < 0 || at > 1 || single.length > at + 2)
     throw fail(`post_processor.single is not a text with at most one token on each side: ${brief(single)}`);
@@ -100,10 +100,4 @@ export function templateOf(
     return id;
   };
   return { prefixId: idOf(at === 1 ? single[0] : undefined), suffixId: idOf(single[at + 1]) };
-}
-
-/** A field's JSON, short enough for a message. */
-function brief(value: unknown): string {
-  const json = JSON.stringify(value) ?? "nothing";
-  return json.length <= 200 ? json : `${json.slice(0, 200)}…`;
 }

@@ -1,16 +1,20 @@
 /** Reading tokenizer.json, the Hugging Face definition. It is recognised exactly or refused: never a guess. */
 import type { AddedToken } from "../tokens/types.ts";
-import { readBpeModel } from "./bpe-model.ts";
+import { type BpeModel, readBpeModel } from "./bpe-model.ts";
 import { isObject } from "./json.ts";
+import { mergeScores } from "./merge-order.ts";
+import { isByteLevel, preTokenizerOf } from "./pre-tokenizer.ts";
 import { spacePrefixOf, templateOf } from "./text-rules.ts";
 import {
   addedKind,
-  requireUnicode,
+  BYTE_TOKENS,
+  brief,
+  requireByteTokens,
   type TokenizerDefinition,
   type TokenizerFail,
   tokenizerFail,
 } from "./tokenizer-definition.ts";
-import type { JsonObject } from "./types.ts";
+import type { JsonObject, TokenKind } from "./types.ts";
 
 /**
  * The tokenizer that `json`, the content of the tokenizer.json at `path`, defines.
@@ -19,34 +23,79 @@ import type { JsonObject } from "./types.ts";
  */
 export function parseTokenizerJson(path: string, json: JsonObject): TokenizerDefinition {
   const fail = tokenizerFail(path);
-  const model = readBpeModel(json.model, fail);
-  const { ids, tokens, scores, kinds } = model;
   const addedTokens = addedTokensOf(json.added_tokens, fail);
-  for (const token of addedTokens) {
-    const { id, content } = token;
-    if (id > tokens.length)
-      throw fail(`added_tokens has the id ${id}, but the ids before it end at ${tokens.length - 1}`);
-    if ((tokens[id] ?? content) !== content || (ids.get(content) ?? id) !== id)
-      throw fail(`added_tokens gives ${JSON.stringify(content)} the id ${id}, which contradicts the vocabulary`);
-    tokens[id] = content;
-    ids.set(content, id);
-    scores[id] = model.mergeScore(content) ?? 0;
-    kinds[id] = addedKind(token, id === model.unkId);
-  }
-  requireUnicode(tokens, fail);
-  model.requireAllMergesListed(addedTokens);
+  const model = readBpeModel(json.model, addedTokens, fail);
+  const { tokens, ids, unkId } = model;
   const { prefixId, suffixId } = templateOf(json.post_processor, ids, fail);
+  const subwords = model.byteFallback
+    ? sentencePieceStyle(json, model, addedTokens, fail)
+    : byteLevelStyle(json, model, addedTokens, fail);
   return {
     file: "tokenizer.json",
     tokens,
-    scores,
-    kinds,
+    ...subwords,
     addedTokens,
-    spacePrefix: spacePrefixOf(json.normalizer, json.pre_tokenizer, addedTokens, fail),
     prefixId,
     suffixId,
-    roles: { bosId: prefixId, eosId: suffixId, unkId: model.unkId, padId: null },
+    roles: { bosId: prefixId, eosId: suffixId, unkId, padId: null },
   };
+}
+
+type Subwords = Pick<TokenizerDefinition, "kinds" | "scores" | "merges" | "spacePrefix" | "preTokenizer">;
+
+/** Byte fallback: the whole text is one word, in which spaces are "▁". */
+function sentencePieceStyle(
+  json: JsonObject,
+  model: BpeModel,
+  addedTokens: readonly AddedToken[],
+  fail: TokenizerFail,
+): Subwords {
+  if (model.ignoreMerges) throw fail("model.ignore_merges is true beside byte_fallback");
+  requireByteTokens(model.ids, fail);
+  const kinds = kindsOf(model, addedTokens, new Set(BYTE_TOKENS));
+  return {
+    kinds,
+    scores: mergeScores(model, kinds, addedTokens, fail),
+    merges: [],
+    spacePrefix: spacePrefixOf(json.normalizer, json.pre_tokenizer, addedTokens, fail),
+    preTokenizer: null,
+  };
+}
+
+/** The text is cut into words, and these are written in GPT-2's characters for bytes. */
+function byteLevelStyle(
+  json: JsonObject,
+  model: BpeModel,
+  addedTokens: readonly AddedToken[],
+  fail: TokenizerFail,
+): Subwords {
+  if (!isByteLevel(json.pre_tokenizer))
+    throw fail(
+      `model.byte_fallback is not true, and there is no ByteLevel step in its pre_tokenizer: ${brief(json.pre_tokenizer)}`,
+    );
+  // Without one, a byte that the vocabulary lacks is left out.
+  if (model.unkId !== null) throw fail("model.unk_token is set in a byte-level vocabulary");
+  return {
+    kinds: kindsOf(model, addedTokens, new Set()),
+    scores: [],
+    merges: model.merges.map((pair) => pair.join(" ")),
+    spacePrefix: "none",
+    preTokenizer: preTokenizerOf(json.normalizer, json.pre_tokenizer, model.ignoreMerges, fail),
+  };
+}
+
+function kindsOf(
+  { tokens, unkId }: BpeModel,
+  addedTokens: readonly AddedToken[],
+  bytes: ReadonlySet<string>,
+): TokenKind[] {
+  const added = new Map(addedTokens.map((token) => [token.id, token]));
+  return tokens.map((text, id) => {
+    const token = added.get(id);
+    if (token !== undefined) return addedKind(token, id === unkId);
+    if (bytes.has(text)) return "byte";
+    return id === unkId ? "unknown" : "normal";
+  });
 }
 
 /** By ascending id, so that tokens behind the vocabulary are appended without holes. */

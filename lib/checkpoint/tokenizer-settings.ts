@@ -18,9 +18,14 @@ export interface TokenizerSettings {
 const ROLES = ["bos", "eos", "unk", "pad"] as const;
 type Role = (typeof ROLES)[number];
 
+/** Whether transformers loads the tokenizer with the class that InternLM2's repositories bring along. */
+export function isInternLm2({ tokenizer_class: name }: JsonObject): boolean {
+  return typeof name === "string" && /^InternLM2Tokenizer(Fast)?$/.test(name);
+}
+
 /**
- * Adds the tokens that only `added_tokens_decoder` and added_tokens.json list. A token that the tokenizer's own file
- * lists as added keeps the flags it has there, as in transformers.
+ * Adds the tokens that only `added_tokens_decoder`, added_tokens.json and the names of special tokens list. A token that
+ * the tokenizer's own file lists as added keeps the flags it has there, as in transformers.
  */
 export function addListedTokens(
   definition: TokenizerDefinition,
@@ -28,19 +33,21 @@ export function addListedTokens(
   fail: TokenizerFail,
 ): TokenizerDefinition {
   const tokens = [...definition.tokens];
-  const scores = [...definition.scores];
   const kinds = [...definition.kinds];
   const addedTokens = [...definition.addedTokens];
   const known = new Set(addedTokens.map(({ content }) => content));
   const ids = new Map(tokens.map((token, id) => [token, id]));
-  for (const token of listedTokens(settings, fail)) {
+  // InternLM2's converter renames the pieces that are kept free in its tokenizer.model.
+  const renames = definition.file === "tokenizer.model" && isInternLm2(settings.tokenizerConfig);
+  const listed = listedTokens(settings, fail);
+  for (const token of [...listed, ...namedTokens(settings, ids, listed)]) {
     const { id, content } = token;
     if (id > tokens.length)
       throw fail(`${content} is added with the id ${id}, but the ids before it end at ${tokens.length - 1}`);
-    if ((tokens[id] ?? content) !== content || (ids.get(content) ?? id) !== id)
+    if (((tokens[id] ?? content) !== content && !renames) || (ids.get(content) ?? id) !== id)
       throw fail(`${content} is added with the id ${id}, which contradicts the vocabulary`);
     if (known.has(content)) continue;
-    if (id === tokens.length) scores.push(0);
+    ids.delete(tokens[id] ?? content);
     tokens[id] = content;
     kinds[id] = addedKind(token, kinds[id] === "unknown");
     ids.set(content, id);
@@ -48,7 +55,7 @@ export function addListedTokens(
     addedTokens.push(token);
   }
   addedTokens.sort((a, b) => a.id - b.id);
-  return { ...definition, tokens, scores, kinds, addedTokens };
+  return { ...definition, tokens, kinds, addedTokens };
 }
 
 /** By ascending id; `added_tokens_decoder` has the flags and so comes before added_tokens.json at the same id. */
@@ -81,7 +88,25 @@ function listedTokens(settings: TokenizerSettings, fail: TokenizerFail): AddedTo
   return tokens.sort((a, b) => a.id - b.id);
 }
 
-/** The ids of BOS, EOS, unknown and padding token: by name, then by config.json's id, then by the tokenizer itself. */
+/** Tokens of the vocabulary that are added because a setting names them as special. */
+function namedTokens(
+  settings: TokenizerSettings,
+  ids: ReadonlyMap<string, number>,
+  listed: readonly AddedToken[],
+): AddedToken[] {
+  const names = new Set([...ROLES.flatMap((role) => tokenNames(settings, role)), ...additionalNames(settings)]);
+  for (const { content } of listed) names.delete(content);
+  const flags = { special: true, normalized: false, lstrip: false, rstrip: false, singleWord: false };
+  return [...names].flatMap((content) => {
+    const id = ids.get(content);
+    return id === undefined ? [] : [{ id, content, ...flags }];
+  });
+}
+
+/**
+ * The ids of BOS, EOS, unknown and padding token: by name, then by config.json's id, then by the tokenizer itself. A
+ * tokenizer_config.json that has null for a name, as Qwen's for BOS, says that there is none.
+ */
 export function roleIds(definition: TokenizerDefinition, settings: TokenizerSettings, fail: TokenizerFail): RoleIds {
   const ids = new Map(definition.tokens.map((token, id) => [token, id]));
   const idOf = (role: Role): number | null => {
@@ -91,6 +116,7 @@ export function roleIds(definition: TokenizerDefinition, settings: TokenizerSett
       if (id === undefined) throw fail(`its ${role}_token ${JSON.stringify(name)} is not in the vocabulary`);
       return id;
     }
+    if (settings.tokenizerConfig[`${role}_token`] === null) return definition.roles[`${role}Id`];
     return configId(definition, settings.config, role, fail) ?? definition.roles[`${role}Id`];
   };
   return { bosId: idOf("bos"), eosId: idOf("eos"), unkId: idOf("unk"), padId: idOf("pad") };
@@ -123,7 +149,7 @@ function configId(definition: TokenizerDefinition, config: JsonObject, role: Rol
 }
 
 /** Classes whose own BOS and EOS settings replace the post-processor of tokenizer.json when transformers loads them. */
-const LLAMA_CLASSES = /^(Llama|CodeLlama|Gemma)Tokenizer(Fast)?$/;
+const LLAMA_CLASSES = /^(Llama|CodeLlama|Gemma|InternLM2)Tokenizer(Fast)?$/;
 
 /** Whether BOS goes before and EOS after every text. */
 export function bosAndEos(

@@ -24,15 +24,12 @@ export async function readTokenizer(directory: string): Promise<CheckpointTokeni
   const fail = tokenizerFail(join(directory, own.file));
   const definition = addListedTokens(own, settings, fail);
   const roles = roleIds(definition, settings, fail);
-  const { file, tokens, scores, kinds, addedTokens, spacePrefix } = definition;
+  const { prefixId: _, suffixId: __, roles: ___, ...facts } = definition;
+  const scores = new Float32Array(facts.tokens.length);
+  scores.set(facts.scores);
   return {
-    kind: "spm",
-    file,
-    tokens,
-    scores: Float32Array.from(scores),
-    kinds,
-    addedTokens,
-    spacePrefix,
+    ...facts,
+    scores,
     ...bosAndEos(definition, settings, roles, fail),
     ...roles,
     // A template file of its own takes precedence in transformers too.

@@ -47,18 +47,20 @@ export interface CheckpointFiles {
 /** A JSON object as parsed. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** What converting needs of a SentencePiece-style BPE tokenizer with byte fallback. */
+/** What converting needs of a tokenizer: SentencePiece-style BPE with byte fallback, or byte-level BPE. */
 export interface CheckpointTokenizer extends Omit<TokenizerRules, "vocabularySize"> {
-  readonly kind: "spm";
   /** The file it came from: `tokenizer.json` or `tokenizer.model`. */
   readonly file: string;
   /** Token texts by id; ids are dense. */
   readonly tokens: readonly string[];
   /**
    * Merge priority by id, higher first: -(rank of the first merge that produces the token), or the SentencePiece model's
-   * own score; 0 for bytes and specials. A character, which no merge produces, has a score that nothing looks at.
+   * own score; 0 for bytes and specials. A character, which no merge produces, has a score that nothing looks at. All 0
+   * in a byte-level vocabulary.
    */
   readonly scores: Float32Array;
+  /** Of a byte-level vocabulary: `"left right"`, best first. Else empty: the scores say it all. */
+  readonly merges: readonly string[];
   /** What each id is. */
   readonly kinds: readonly TokenKind[];
   /** The Jinja chat template, kept as it is. */

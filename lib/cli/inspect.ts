@@ -85,9 +85,13 @@ function headFacts(head: HeadReport | null): Fact[] {
 function tokenizerFacts(tokenizer: TokenizerReport | null): Fact[] {
   if (!tokenizer) return [["tokenizer", "none that can be read"]];
   const { addBos, addEos, bosId, eosId, unkId, padId, derived } = tokenizer;
+  const style =
+    tokenizer.preTokenizer === null
+      ? `space prefix: ${tokenizer.spacePrefix}`
+      : `byte-level: ${tokenizer.preTokenizer}`;
   const ids = Object.entries({ bos: bosId, eos: eosId, unk: unkId, pad: padId });
   return [
-    ["tokenizer", `${tokenizer.vocabularySize} tokens, space prefix: ${tokenizer.spacePrefix}`],
+    ["tokenizer", `${tokenizer.vocabularySize} tokens, ${style}`],
     [
       "tokenizer rules",
       derived ? "not all in the file: texts that depend on the rest are refused (--tokenizer)" : null,

@@ -33,17 +33,22 @@ export function vocabularyKeys(
         "Use the tokenizer that was published with the checkpoint.",
     );
   const unused = Array.from({ length: rows - known }, (_, i) => `[PAD${known + i}]`);
-  const scores = new Float32Array(rows);
-  scores.set(tokenizer.scores);
+  const { preTokenizer, merges } = tokenizer;
   const types = Int32Array.from({ length: rows }, (_, i) => TOKEN_TYPE[tokenizer.kinds[i] ?? "unused"]);
   const keys = new Map<string, GgufValue>([
-    ["tokenizer.ggml.model", str("llama")],
-    ["tokenizer.ggml.pre", str("default")],
     ["tokenizer.ggml.tokens", strArray([...tokenizer.tokens, ...unused])],
-    ["tokenizer.ggml.scores", f32Array(scores)],
+    preTokenizer === null
+      ? ["tokenizer.ggml.scores", f32Array(scoresOf(tokenizer, rows))]
+      : ["tokenizer.ggml.merges", strArray(merges)],
     ["tokenizer.ggml.token_type", i32Array(types)],
     ...rulesToMetadata({ ...tokenizer, padId }),
   ]);
   if (tokenizer.chatTemplate !== null) keys.set("tokenizer.chat_template", str(tokenizer.chatTemplate));
   return keys;
+}
+
+function scoresOf({ scores }: CheckpointTokenizer, rows: number): Float32Array {
+  const all = new Float32Array(rows);
+  all.set(scores);
+  return all;
 }

@@ -89,12 +89,16 @@ function alignmentOf(path: string, metadata: GgufMetadata): number {
   return value;
 }
 
-/** llama.cpp asserts, and so aborts the process, where two ids have one text. It renames empty texts by their id. */
+/**
+ * llama.cpp asserts, and so aborts the process, where two ids have one text, which it reads up to a NUL. It renames empty
+ * texts by their id.
+ */
 function requireDistinctTokens(path: string, metadata: GgufMetadata): void {
   const tokens = metadata.get("tokenizer.ggml.tokens");
   if (tokens?.type !== "array" || tokens.of !== "string") return;
   const seen = new Map<string, number>();
-  for (const [id, token] of tokens.value.entries()) {
+  for (const [id, text] of tokens.value.entries()) {
+    const [token = ""] = text.split("\0");
     const first = seen.get(token);
     if (first !== undefined && token !== "")
       throw ggufError(path, `the token ${JSON.stringify(token)} has two ids, ${first} and ${id}`);

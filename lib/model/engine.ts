@@ -12,7 +12,8 @@ import { findProfile, PROFILE_NAMES, scoreType } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import type { ModelHandle, NativeAddon, NativeNetwork } from "../runtime/contract.ts";
 import { type DeviceSelection, nativeError, openRuntime, selectDevices } from "../runtime/open.ts";
-import type { TokenizerRules } from "../tokens/types.ts";
+import { subwordModel } from "../tokens/subword-model.ts";
+import type { SubwordModel, TokenizerRules } from "../tokens/types.ts";
 import { type Acceleration, chooseAcceleration } from "./acceleration.ts";
 import { Collector } from "./collector.ts";
 import type { LoadOptions } from "./options.ts";
@@ -30,6 +31,7 @@ export interface Engine {
   /** null: the file has none. */
   readonly chatTemplate: ChatTemplate | null;
   readonly rules: TokenizerRules;
+  readonly subwords: SubwordModel;
   readonly tokenText: (id: number) => string;
   readonly backbone: Backbone;
   /** What scorehead's own kernels have computed. */
@@ -100,6 +102,13 @@ export async function openEngine(scorable: Scorable, options: LoadOptions): Prom
     profile: findProfile(spec.profile),
     chatTemplate: chatTemplate(file),
     rules,
+    subwords: subwordModel(tokenizer.metadata, rules, (piece) => {
+      try {
+        return addon.tokenize(opened.handle, piece);
+      } catch (error) {
+        throw nativeError(error);
+      }
+    }),
     tokenText: tokenTexts(file),
     backbone,
     accel: () => (acceleration.kernels === null ? null : { kernels: acceleration.kernels, ...work }),

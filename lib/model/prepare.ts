@@ -7,7 +7,6 @@ import { gatingIndex } from "../head/gating.ts";
 import { readIndex, readToken } from "../head/read-position.ts";
 import { type RenderedConversation, renderConversation } from "../prompt/conversation.ts";
 import type { ConversationInput } from "../prompt/types.ts";
-import { nativeError } from "../runtime/open.ts";
 import { checkIds } from "../tokens/check-ids.ts";
 import { encodeText } from "../tokens/encode.ts";
 import { truncateIds } from "../tokens/truncate.ts";
@@ -80,19 +79,12 @@ function contentIds(engine: Engine, content: Content, options: Pick<ScoreOptions
 }
 
 function textIds(
-  { addon, handle, rules }: Engine,
+  { rules, subwords }: Engine,
   text: string,
   mayHoldEnds: boolean,
   { appendEos = false }: Pick<ScoreOptions, "appendEos">,
 ): Int32Array {
-  const encodePiece = (piece: string): Int32Array => {
-    try {
-      return addon.tokenize(handle, piece);
-    } catch (error) {
-      throw nativeError(error);
-    }
-  };
-  return encodeText(text, rules, encodePiece, { appendEos, mayHoldEnds });
+  return encodeText(text, rules, subwords, { appendEos, mayHoldEnds });
 }
 
 /** A conversation's ids, closed by the token that the score is read at where the profile's code does that. */

@@ -1,11 +1,12 @@
 /**
- * String to token ids: added tokens, the space prefix, BOS and EOS. The only place that adds special tokens; the
- * sub-word model itself is injected.
+ * String to token ids: added tokens, normalisation, the space prefix, BOS and EOS. The only place that adds special
+ * tokens; the sub-word model itself is injected.
  */
 import { ScoreheadError } from "../errors.ts";
 import { createMatcher, type Matcher, splitOnAddedTokens } from "./added-vocabulary.ts";
 import { refuseAmbiguous } from "./derived.ts";
-import type { AddedToken, EncodePiece, TokenizerRules } from "./types.ts";
+import { PRE_TOKENIZERS } from "./pre-tokenizer.ts";
+import type { AddedToken, SubwordModel, TokenizerRules } from "./types.ts";
 
 /** SentencePiece's visible space. */
 const SPACE_MARK = "▁";
@@ -20,11 +21,11 @@ const SPACE_MARK = "▁";
  *
  * The space prefix is the normaliser's under "each" (every stretch of step 2 gets one, even after a space) and the
  * pre-tokenizer's under "first" (Metaspace: the part of step 3 at the text's beginning gets one unless it starts with
- * a space). "none" replaces spaces in the normaliser.
+ * a space). "none" replaces spaces in the normaliser. A byte-level tokenizer's normaliser is NFC, or nothing.
  *
  * @param text any well-formed text; special tokens written in it become their ids; empty gives BOS alone
  * @param rules the checkpoint's; the object is taken as immutable, its matchers are built once
- * @param encodePiece the sub-word model; takes spaces as " " or "▁"
+ * @param model a SentencePiece-style one takes spaces as " " or "▁"
  * @param options.appendEos ends the sequence with the EOS id: after a `</s>` written in the text too, but not a
  *   second time where the tokenizer adds one itself
  * @param options.mayHoldEnds the text is a rendered chat template: a BOS that it begins with, and an EOS that it ends
@@ -37,51 +38,61 @@ const SPACE_MARK = "▁";
 export function encodeText(
   text: string,
   rules: TokenizerRules,
-  encodePiece: EncodePiece,
+  model: SubwordModel,
   { appendEos, mayHoldEnds = false }: { readonly appendEos: boolean; readonly mayHoldEnds?: boolean },
 ): Int32Array {
   checkUnicode(text);
   if (rules.derived) refuseAmbiguous(text, rules);
-  const parts: ArrayLike<number>[] = [];
-  encodeBody(text, rules, encodePiece, parts);
+  const body = bodyIds(text, rules, model);
   const bos = rules.addBos ? required(rules.bosId, "BOS", "add_bos_token") : null;
-  if (bos !== null && !(mayHoldEnds && parts.find(({ length }) => length > 0)?.[0] === bos)) parts.unshift([bos]);
   const eos = rules.addEos ? required(rules.eosId, "EOS", "add_eos_token") : null;
-  if (eos !== null && !(mayHoldEnds && lastOf(parts) === eos)) parts.push([eos]);
-  else if (eos === null && appendEos) parts.push([required(rules.eosId, "EOS", "appendEos")]);
-  const ids = concatenate(parts);
+  const opening = bos !== null && !(mayHoldEnds && body[0] === bos) ? [bos] : [];
+  const closing = eos !== null && !(mayHoldEnds && body.at(-1) === eos) ? [eos] : [];
+  if (eos === null && appendEos) closing.push(required(rules.eosId, "EOS", "appendEos"));
+  const ids = [...opening, ...body, ...closing];
   if (ids.length === 0) {
     throw new ScoreheadError(
       "ERR_ARGUMENT",
       "The text is empty and this model's tokenizer adds no BOS token, so there is nothing to score. Pass a text.",
     );
   }
+  return Int32Array.from(ids);
+}
+
+/** Steps 1 to 3. */
+function bodyIds(text: string, rules: TokenizerRules, model: SubwordModel): number[] {
+  const ids: number[] = [];
+  for (const part of splitText(text, rules)) {
+    if (typeof part === "number") ids.push(part);
+    else for (const piece of model.split(part)) for (const id of model.encode(piece)) ids.push(id);
+  }
   return ids;
 }
 
-/** Steps 1 to 3, appended to `parts`. */
-function encodeBody(text: string, rules: TokenizerRules, encodePiece: EncodePiece, parts: ArrayLike<number>[]): void {
+/** Steps 1 and 2: the ids of added tokens, and texts for the sub-word model. */
+function* splitText(text: string, rules: TokenizerRules): Generator<number | string> {
   const { raw, normalized } = matchersOf(rules);
   for (const outer of splitOnAddedTokens(text, raw)) {
     if (outer.id !== null) {
-      parts.push([outer.id]);
+      yield outer.id;
       continue;
     }
     const stretch = normalize(text.slice(outer.start, outer.end), rules);
     for (const inner of splitOnAddedTokens(stretch, normalized)) {
       if (inner.id !== null) {
-        parts.push([inner.id]);
+        yield inner.id;
         continue;
       }
       const piece = stretch.slice(inner.start, inner.end);
       const opensText = rules.spacePrefix === "first" && outer.start === 0 && inner.start === 0;
-      parts.push(encodePiece(opensText && !/^[ ▁]/.test(piece) ? SPACE_MARK + piece : piece));
+      yield opensText && !/^[ ▁]/.test(piece) ? SPACE_MARK + piece : piece;
     }
   }
 }
 
 /** The normaliser: `Prepend` and `Replace` under "each", `Replace` under "none", nothing under "first". */
-function normalize(text: string, { spacePrefix }: TokenizerRules): string {
+function normalize(text: string, { preTokenizer, spacePrefix }: TokenizerRules): string {
+  if (preTokenizer !== null) return PRE_TOKENIZERS[preTokenizer].nfc ? text.normalize("NFC") : text;
   if (spacePrefix === "first") return text;
   const spaced = text.replaceAll(" ", SPACE_MARK);
   return spacePrefix === "each" ? SPACE_MARK + spaced : spaced;
@@ -124,19 +135,4 @@ function required(id: number | null, what: "BOS" | "EOS", asker: string): number
     `${asker} asks for ${what === "BOS" ? "a BOS token at the start" : "an EOS token at the end"} of the text, but ` +
       `this model's tokenizer has no ${what} token.`,
   );
-}
-
-function lastOf(parts: readonly ArrayLike<number>[]): number | undefined {
-  const part = parts.findLast(({ length }) => length > 0);
-  return part?.[part.length - 1];
-}
-
-function concatenate(parts: readonly ArrayLike<number>[]): Int32Array {
-  const ids = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    ids.set(part, at);
-    at += part.length;
-  }
-  return ids;
 }

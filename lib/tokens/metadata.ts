@@ -4,12 +4,15 @@
  */
 import { ScoreheadError } from "../errors.ts";
 import type { GgufMetadata, GgufValue } from "../gguf/types.ts";
-import type { AddedToken, TokenizerRules } from "./types.ts";
+import { isPreTokenizer, PRE_TOKENIZERS } from "./pre-tokenizer.ts";
+import type { AddedToken, PreTokenizer, TokenizerRules } from "./types.ts";
 
 const KEY = {
   model: "tokenizer.ggml.model",
+  pre: "tokenizer.ggml.pre",
   tokens: "tokenizer.ggml.tokens",
   scores: "tokenizer.ggml.scores",
+  merges: "tokenizer.ggml.merges",
   tokenType: "tokenizer.ggml.token_type",
   addBos: "tokenizer.ggml.add_bos_token",
   addEos: "tokenizer.ggml.add_eos_token",
@@ -27,8 +30,25 @@ const ID_KEYS = ["bosId", "eosId", "unkId", "padId"] as const;
 /** Token types of GGUF's `tokenizer.ggml.token_type`: the three that llama.cpp looks for in a text. */
 const TOKEN_TYPE = { unknown: 2, control: 3, userDefined: 4 } as const;
 
-/** llama.cpp's defaults for SentencePiece vocabularies (llama-vocab.cpp), for files that leave the keys out. */
-const DEFAULT_ID = { bosId: 1, eosId: 2, unkId: 0, padId: null } as const;
+/** The value of `tokenizer.ggml.model` for each style. */
+const MODEL = { sentencePiece: "llama", byteLevel: "gpt2" } as const;
+
+/** llama.cpp's defaults (llama-vocab.cpp), for files that leave the keys out. */
+const DEFAULTS = {
+  sentencePiece: { bosId: 1, eosId: 2, unkId: 0, padId: null, addBos: true },
+  byteLevel: { bosId: 11, eosId: 11, unkId: null, padId: null, addBos: false },
+} as const;
+/** Byte-level tokenizers that get a BOS by default there. */
+const WITH_BOS: readonly PreTokenizer[] = ["llama-bpe", "tekken"];
+
+/** Names of llama.cpp's for definitions that are here under another one. */
+const ALIASES: ReadonlyMap<string, PreTokenizer> = new Map([
+  ["llama3", "llama-bpe"],
+  ["llama-v3", "llama-bpe"],
+  ["smaug-bpe", "dbrx"],
+  ["refact", "starcoder"],
+  ["smollm", "starcoder"],
+]);
 
 /** An added token's flags under tokenizer.json's names; a flag that is false is left out. */
 const FLAGS = [
@@ -43,10 +63,13 @@ const SPACE_PREFIXES: readonly string[] = ["each", "first", "none"] satisfies To
 
 /**
  * The metadata that {@link tokenizerRules} reads back, in a fixed order, except the vocabulary itself
- * (`tokenizer.ggml.model`, `tokens`, `scores`, `token_type`), which the converter writes. An absent id has no key.
+ * (`tokenizer.ggml.tokens`, `scores` or `merges`, `token_type`), which the converter writes. An absent id has no key.
  */
 export function rulesToMetadata(rules: Omit<TokenizerRules, "vocabularySize">): Map<string, GgufValue> {
+  const { preTokenizer } = rules;
   const metadata = new Map<string, GgufValue>([
+    [KEY.model, { type: "string", value: preTokenizer === null ? MODEL.sentencePiece : MODEL.byteLevel }],
+    [KEY.pre, { type: "string", value: preTokenizer ?? "default" }],
     [KEY.addBos, { type: "bool", value: rules.addBos }],
     [KEY.addEos, { type: "bool", value: rules.addEos }],
     // llama.cpp knows no "first"; it puts the prefix where our "each" does.
@@ -66,29 +89,25 @@ export function rulesToMetadata(rules: Omit<TokenizerRules, "vocabularySize">): 
  *
  * Where our own keys are absent (a file of another tool), they are derived as llama.cpp tokenizes: control, unknown and
  * user-defined tokens are matched in the raw text, `add_space_prefix` (default true) stands for "each", and absent ids
- * and BOS/EOS settings take llama.cpp's defaults.
+ * and BOS/EOS settings take llama.cpp's defaults. A byte-level tokenizer is always the published one that its name stands
+ * for.
  *
  * @throws ERR_GGUF where a key is missing, of another type, or holds something malformed; ERR_TOKENIZER for a tokenizer
- *   that is not SentencePiece's
+ *   of another kind, or a byte-level one of an unknown name
  */
 export function tokenizerRules(metadata: GgufMetadata): TokenizerRules {
-  const model = scalar(metadata, KEY.model, "string");
-  if (model === null) throw malformed(KEY.model, "is missing: the file has no tokenizer");
-  if (model !== "llama") {
-    throw new ScoreheadError(
-      "ERR_TOKENIZER",
-      `The file's tokenizer is of kind "${model}"; only SentencePiece-style ones ("llama") are supported.`,
-    );
-  }
-  const tokens = vocabulary(metadata);
+  const preTokenizer = preTokenizerOf(metadata);
+  const tokens = vocabulary(metadata, preTokenizer);
   const ownTokens = scalar(metadata, KEY.addedTokens, "string");
   const own = ownTokens !== null;
-  const id = (name: (typeof ID_KEYS)[number]) => tokenId(metadata, name, tokens.length, own);
+  const defaults = preTokenizer === null ? DEFAULTS.sentencePiece : DEFAULTS.byteLevel;
+  const id = (name: (typeof ID_KEYS)[number]) => tokenId(metadata, name, tokens.length, own ? null : defaults[name]);
   return {
     vocabularySize: tokens.length,
     addedTokens: own ? unpackTokens(ownTokens, tokens.length) : tokensByType(metadata, tokens),
-    spacePrefix: spacePrefix(metadata),
-    addBos: scalar(metadata, KEY.addBos, "bool") ?? true,
+    preTokenizer,
+    spacePrefix: preTokenizer === null ? spacePrefix(metadata) : "none",
+    addBos: scalar(metadata, KEY.addBos, "bool") ?? (defaults.addBos || WITH_BOS.some((name) => name === preTokenizer)),
     addEos: scalar(metadata, KEY.addEos, "bool") ?? false,
     bosId: id("bosId"),
     eosId: id("eosId"),
@@ -102,14 +121,49 @@ export function hasOwnRules(metadata: GgufMetadata): boolean {
   return metadata.has(KEY.addedTokens);
 }
 
-function vocabulary(metadata: GgufMetadata): readonly string[] {
-  const found = metadata.get(KEY.tokens);
-  if (found?.type !== "array" || found.of !== "string") throw malformed(KEY.tokens, "must be an array of strings");
+/** The byte-level tokenizer's name; null for SentencePiece's style. */
+function preTokenizerOf(metadata: GgufMetadata): PreTokenizer | null {
+  const model = scalar(metadata, KEY.model, "string");
+  if (model === null) throw malformed(KEY.model, "is missing: the file has no tokenizer");
+  if (model === MODEL.sentencePiece) return null;
+  if (model !== MODEL.byteLevel)
+    throw new ScoreheadError(
+      "ERR_TOKENIZER",
+      `The file's tokenizer is of kind "${model}"; SentencePiece-style ones ("${MODEL.sentencePiece}") and byte-level ones ("${MODEL.byteLevel}") are supported.`,
+    );
+  const pre = scalar(metadata, KEY.pre, "string") ?? "default";
+  const name = ALIASES.get(pre) ?? pre;
+  if (isPreTokenizer(name)) return name;
+  const known = [...Object.keys(PRE_TOKENIZERS), ...ALIASES.keys()].join(", ");
+  throw new ScoreheadError(
+    "ERR_TOKENIZER",
+    `The file's byte-level tokenizer ("${MODEL.byteLevel}") has the pre-tokenizer "${pre}" (${KEY.pre}), which is not known; these are: ${known}.`,
+  );
+}
+
+function vocabulary(metadata: GgufMetadata, preTokenizer: PreTokenizer | null): readonly string[] {
+  const tokens = tokensOf(metadata);
   const scores = metadata.get(KEY.scores);
+  if (preTokenizer !== null) mergesOf(metadata);
   // Without them llama.cpp takes every score for 0 and merges in the wrong order.
-  if (scores?.type !== "array" || scores.of !== "f32" || scores.value.length !== found.value.length) {
-    throw malformed(KEY.scores, `must be an array of ${found.value.length} f32, one a token`);
-  }
+  else if (scores?.type !== "array" || scores.of !== "f32" || scores.value.length !== tokens.length)
+    throw malformed(KEY.scores, `must be an array of ${tokens.length} f32, one a token`);
+  return tokens;
+}
+
+/** The texts of a vocabulary by id. */
+export function tokensOf(metadata: GgufMetadata): readonly string[] {
+  return strings(metadata, KEY.tokens);
+}
+
+/** The merges of a byte-level vocabulary, best first. */
+export function mergesOf(metadata: GgufMetadata): readonly string[] {
+  return strings(metadata, KEY.merges);
+}
+
+function strings(metadata: GgufMetadata, key: string): readonly string[] {
+  const found = metadata.get(key);
+  if (found?.type !== "array" || found.of !== "string") throw malformed(key, "must be an array of strings");
   return found.value;
 }
 
@@ -122,9 +176,14 @@ function spacePrefix(metadata: GgufMetadata): TokenizerRules["spacePrefix"] {
   return own as TokenizerRules["spacePrefix"];
 }
 
-function tokenId(metadata: GgufMetadata, name: (typeof ID_KEYS)[number], size: number, own: boolean): number | null {
+function tokenId(
+  metadata: GgufMetadata,
+  name: (typeof ID_KEYS)[number],
+  size: number,
+  fallback: number | null,
+): number | null {
   const id = scalar(metadata, KEY[name], "u32");
-  if (id === null) return own ? null : DEFAULT_ID[name];
+  if (id === null) return fallback !== null && fallback < size ? fallback : null;
   if (id >= size) throw malformed(KEY[name], `is ${id}, outside the vocabulary of ${size} tokens`);
   return id;
 }

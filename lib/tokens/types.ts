@@ -16,9 +16,11 @@ export interface AddedToken {
 export interface TokenizerRules {
   readonly vocabularySize: number;
   readonly addedTokens: readonly AddedToken[];
+  /** The byte-level tokenizer by llama.cpp's name; null for SentencePiece-style ones. */
+  readonly preTokenizer: PreTokenizer | null;
   /**
    * Where "▁" is put: before every stretch of text between added tokens ("each": the Prepend normaliser), before the text's
-   * beginning only ("first"), or nowhere.
+   * beginning only ("first"), or nowhere, as in byte-level tokenizers.
    */
   readonly spacePrefix: "each" | "first" | "none";
   readonly addBos: boolean;
@@ -31,5 +33,23 @@ export interface TokenizerRules {
   readonly derived?: true;
 }
 
-/** The sub-word model: a stretch of text, taken as it is, to ids; no prefix, no special tokens. */
-export type EncodePiece = (text: string) => Int32Array;
+/** llama.cpp's names (`tokenizer.ggml.pre`) of the byte-level tokenizers that are known. */
+export type PreTokenizer =
+  | "llama-bpe"
+  | "dbrx"
+  | "qwen2"
+  | "deepseek-r1-qwen"
+  | "tekken"
+  | "gpt-4o"
+  | "gpt-2"
+  | "olmo"
+  | "starcoder"
+  | "command-r";
+
+/** What turns text between added tokens, normalised, into ids; no prefix, no special tokens. */
+export interface SubwordModel {
+  /** Cuts a text into parts that can be encoded one by one; together they are the text. */
+  readonly split: (text: string) => Iterable<string>;
+  /** The ids of one part. */
+  readonly encode: (part: string) => Iterable<number>;
+}

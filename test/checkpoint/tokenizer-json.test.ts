@@ -2,19 +2,17 @@
 import { writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { readTokenizer } from "../../lib/checkpoint/tokenizer.ts";
-import { damaged, refused, surviveDamage, temporaryDirectory } from "../gguf/support.ts";
 import {
-  BYTES,
-  MERGES,
+  BYTE_TOKENS,
+  byteLevel,
   METASPACE,
   PREPEND,
   REPLACE,
-  special,
-  TEMPLATES,
-  TOKENS,
-  template,
-  tokenizerJson,
-} from "./tokenizer-support.ts";
+  sequenceOf,
+  jsonToken as special,
+} from "../fixtures/tokenizer-json.ts";
+import { damaged, refused, surviveDamage, temporaryDirectory } from "../gguf/support.ts";
+import { MERGES, TEMPLATES, TOKENS, template, tokenizerJson } from "./tokenizer-support.ts";
 
 const path = temporaryDirectory();
 const { BOS, EOS, TEXT } = TEMPLATES;
@@ -41,7 +39,8 @@ describe("the vocabulary", () => {
     expect([...scores.slice(259, 262)]).toEqual([0, -1, -2]);
     expect([...scores.slice(262)].every((score) => score < -MERGES.length)).toBe(true);
     expect(rest).toEqual({
-      kind: "spm",
+      merges: [],
+      preTokenizer: null,
       file: "tokenizer.json",
       addedTokens: [0, 1, 2].map((id) => ({
         id,
@@ -65,15 +64,24 @@ describe("the vocabulary", () => {
 
   it("may have merges as pairs, and a token's score is its first merge's", async () => {
     const tokens = [...TOKENS, "abab", "aba", "bab"];
-    const merges = ["a b", "ab ab", "▁ ab", "▁ c", "ab a", "b ab", "a bab", "aba b"].map((merge) => merge.split(" "));
+    const merges = ["a b", "ab ab", "a bab", "aba b", "▁ ab", "▁ c", "ab a", "b ab"].map((merge) => merge.split(" "));
     const { scores } = await read({}, { vocab: vocab(...tokens), merges });
     expect(scores[tokens.indexOf("abab")]).toBe(-1);
-    expect(scores[tokens.indexOf("bab")]).toBe(-5);
+    expect(scores[tokens.indexOf("bab")]).toBe(-7);
   });
 
   it("may list its ids in any order", async () => {
     const entries = TOKENS.map((token, id) => [token, id] as const).reverse();
     expect((await read({}, { vocab: Object.fromEntries(entries) })).tokens).toEqual(TOKENS);
+  });
+
+  it("may have holes that added tokens fill", async () => {
+    const [, , , ...others] = TOKENS;
+    const tokens = await read(
+      {},
+      { vocab: Object.fromEntries(others.map((token, i) => [token, i + 3])), unk_token: null },
+    );
+    expect(tokens.tokens).toEqual(TOKENS);
   });
 
   it("goes on with added tokens: control where special, normalized or single words, user otherwise", async () => {
@@ -95,19 +103,34 @@ describe("the vocabulary", () => {
     expect(addedTokens[6]).toMatchObject({ special: false, normalized: false, singleWord: true });
   });
 
+  it("leaves an added token with a ▁ to the merges, as llama.cpp would find it where the text has spaces", async () => {
+    const id = TOKENS.length;
+    const { kinds, scores } = await read(
+      { added_tokens: [...SPECIALS, special(id, "▁▁", { special: false })] },
+      { vocab: vocab(...TOKENS, "▁▁"), merges: [...MERGES, "▁ ▁"] },
+    );
+    expect([kinds[id], scores[id]]).toEqual(["normal", -3]);
+  });
+
   it.each([
-    ["a hole", vocab(...TOKENS, "x"), { x: 999 }, "a hole or a duplicate at id 266"],
-    ["a duplicate", vocab(...TOKENS, "x"), { x: 4 }, "a hole or a duplicate at id 5"],
-    ["an id that is no number", vocab(...TOKENS, "x"), { x: "266" }, "a hole or a duplicate"],
+    ["a hole", vocab(...TOKENS, "x"), { x: 999 }, "its ids have a hole: none of its 267 tokens has the id 266"],
+    ["a duplicate", vocab(...TOKENS, "x"), { x: 4 }, 'model.vocab gives "x" the id 4, which is no id or another\'s'],
+    ["an id that is no number", vocab(...TOKENS, "x"), { x: "266" }, 'model.vocab gives "x" the id "266"'],
+    ["a negative id", vocab(...TOKENS, "x"), { x: -1 }, 'model.vocab gives "x" the id -1'],
   ])("has %s", (_what, tokens, change, problem) => refusedAs(problem, {}, { vocab: { ...tokens, ...change } }));
 
   it("is empty", () => refusedAs("model.vocab is empty", {}, { vocab: {} }));
   it("is a list", () => refusedAs("model.vocab is not an object", {}, { vocab: [] }));
   it("lacks a byte token", () =>
-    refusedAs("no token <0x41>", {}, { vocab: vocab(...TOKENS.filter((token) => token !== BYTES[0x41])) }));
+    refusedAs("no token <0x41>", {}, { vocab: vocab(...TOKENS.filter((token) => token !== BYTE_TOKENS[0x41])) }));
   it("lacks its unknown token", () => refusedAs('unk_token "<none>" is not in', {}, { unk_token: "<none>" }));
   it("holds a lone surrogate", () =>
     refusedAs("the token 266 holds a lone surrogate", { added_tokens: [...SPECIALS, special(266, "\ud800")] }));
+  it("holds a NUL, where llama.cpp would end the token", () =>
+    refusedAs('the token 266, "a\\u0000", holds a NUL', { added_tokens: [...SPECIALS, special(266, "a\0")] }));
+  it("may have a token for NUL itself", async () => {
+    expect((await read({}, { vocab: vocab(...TOKENS, "\0") })).tokens[266]).toBe("\0");
+  });
 });
 
 describe("merges", () => {
@@ -122,6 +145,7 @@ describe("merges", () => {
   ])("%s needs a token that is not there", (merge, token) =>
     refusedAs(`merge 3 needs the token "${token}"`, {}, { merges: [...MERGES, merge] }),
   );
+  it("have one twice", () => refusedAs('merge 3, ["a","b"], is listed twice', {}, { merges: [...MERGES, ["a", "b"]] }));
   it("leave out a pair that llama.cpp would merge", () =>
     refusedAs('"▁c" has no merge of "▁" and "c"', {}, { merges: ["a b", "▁ ab"] }));
   it("list one pair of a token and leave out another", () =>
@@ -139,6 +163,8 @@ describe("merges", () => {
     const joined = { ...special(266, "ca"), special: false };
     await expect(read({ added_tokens: [...SPECIALS, joined] })).resolves.toBeDefined();
     await refusedAs('"ca" has no merge', { added_tokens: [...SPECIALS, { ...joined, normalized: true }] });
+    const spaces = { ...special(266, "▁▁"), special: false };
+    await refusedAs('"▁▁" has no merge', { added_tokens: [...SPECIALS, spaces] });
   });
 });
 
@@ -146,12 +172,16 @@ describe("another model", () => {
   it.each(["Unigram", "WordPiece", "WordLevel", undefined])("of type %s", (type) =>
     refusedAs(`model.type is ${JSON.stringify(type)}, not "BPE"`, {}, { type }),
   );
-  it.each([false, undefined, "true"])("with byte_fallback %s", (byte_fallback) =>
-    refusedAs("model.byte_fallback is", {}, { byte_fallback }),
+  it.each([false, undefined])("with byte_fallback %s and without bytes", (byte_fallback) =>
+    refusedAs("model.byte_fallback is not true, and there is no ByteLevel step", {}, { byte_fallback }),
   );
+  it.each(["byte_fallback", "ignore_merges"])("whose %s is text", (field) =>
+    refusedAs(`model.${field} is "true"`, {}, { [field]: "true" }),
+  );
+  it("with byte fallback and ignore_merges", () =>
+    refusedAs("model.ignore_merges is true beside byte_fallback", {}, { ignore_merges: true }));
   it.each([
     ["dropout", 0.1],
-    ["ignore_merges", true],
     ["continuing_subword_prefix", "##"],
     ["end_of_word_suffix", "</w>"],
     ["something_new", 1],
@@ -263,14 +293,22 @@ describe("the post-processor", () => {
     refusedAs("contradicts the vocabulary", {
       post_processor: { ...template(BOS, TEXT), special_tokens: { "<s>": { id: "<s>", ids: [5], tokens: ["<s>"] } } },
     }));
-  it.each(["ByteLevel", "RobertaProcessing", "Sequence"])("is a %s", (type) =>
+  it.each(["RobertaProcessing", "Sequence"])("is a %s", (type) =>
     refusedAs("post_processor is unknown", { post_processor: { type } }),
   );
+  it("may be in a sequence with ByteLevel, which concerns offsets", async () => {
+    const bytes = byteLevel({ add_prefix_space: true, trim_offsets: false, use_regex: true });
+    const both = sequenceOf("processors", bytes, template(BOS, TEXT));
+    expect(await read({ post_processor: both })).toMatchObject({ addBos: true });
+    expect(await read({ post_processor: bytes })).toMatchObject({ addBos: false });
+    const twice = sequenceOf("processors", template(BOS, TEXT), template(BOS, TEXT));
+    await refusedAs("post_processor is unknown", { post_processor: twice });
+  });
 });
 
 describe("added tokens", () => {
   it.each([
-    ["a hole before them", special(270, "<x>"), "has the id 270, but the ids before it end at 265"],
+    ["a hole before them", special(270, "<x>"), "its ids have a hole: none of its 267 tokens has the id 266"],
     ["another token's id", special(265, "<x>"), '"<x>" the id 265, which contradicts the vocabulary'],
     ["another id for a token", special(266, "<s>"), 'has "<s>" (266) twice'],
     ["another id for a piece", special(266, "ab"), '"ab" the id 266, which contradicts the vocabulary'],

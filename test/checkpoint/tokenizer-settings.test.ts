@@ -2,17 +2,10 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import { readTokenizer } from "../../lib/checkpoint/tokenizer.ts";
+import type { RawSentencePiece } from "../fixtures/sentencepiece.ts";
+import { jsonToken as special } from "../fixtures/tokenizer-json.ts";
 import { damaged, refused, surviveDamage, temporaryDirectory } from "../gguf/support.ts";
-import {
-  type RawSentencePiece,
-  SP_PIECES,
-  sentencePiece,
-  special,
-  TEMPLATES,
-  TOKENS,
-  template,
-  tokenizerJson,
-} from "./tokenizer-support.ts";
+import { SP_PIECES, sentencePiece, TEMPLATES, TOKENS, template, tokenizerJson } from "./tokenizer-support.ts";
 
 const path = temporaryDirectory();
 const { BOS, EOS, TEXT } = TEMPLATES;
@@ -48,6 +41,13 @@ describe("the roles", () => {
   it("have an id that is not there", async () => {
     write("config.json", { eos_token_id: 400 });
     await refusedAs("config.json's eos_token_id 400 is not in the vocabulary of 266 tokens");
+  });
+
+  it("are missing where tokenizer_config.json has null, whatever config.json says", async () => {
+    write("tokenizer.json", tokenizerJson({ post_processor: null }));
+    write("config.json", { bos_token_id: 1, eos_token_id: 2 });
+    write("tokenizer_config.json", { bos_token: null, add_bos_token: false });
+    expect(await read()).toMatchObject({ bosId: null, eosId: 2, addBos: false });
   });
 
   it("leave a list of EOS ids, which is for generating, alone", async () => {
@@ -91,10 +91,27 @@ describe("added tokens outside tokenizer.json", () => {
     });
     const { tokens, kinds, addedTokens } = await read();
     expect(tokens[NEXT]).toBe("<x>");
-    expect([kinds[1], kinds[262], kinds[NEXT]]).toEqual(["control", "user", "user"]);
+    expect([kinds[1], kinds[262], kinds[NEXT]]).toEqual(["control", "normal", "user"]);
     expect(addedTokens.map(({ id }) => id)).toEqual([0, 1, 2, 262, NEXT]);
     expect(addedTokens[1]).toMatchObject({ special: true, lstrip: false });
     expect(addedTokens[4]).toMatchObject({ special: false, lstrip: true, normalized: false });
+  });
+
+  it("come from the names of special tokens, where the vocabulary has them", async () => {
+    write("tokenizer_config.json", {
+      eos_token: "ab",
+      additional_special_tokens: ["▁c", "<none>"],
+      unk_token: "<unk>",
+    });
+    const { kinds, addedTokens } = await read();
+    expect(addedTokens.map(({ id, special, normalized }) => [id, special, normalized])).toEqual([
+      [0, true, false],
+      [1, true, false],
+      [2, true, false],
+      [259, true, false],
+      [261, true, false],
+    ]);
+    expect([kinds[259], kinds[261]]).toEqual(["control", "control"]);
   });
 
   it.each([
@@ -119,11 +136,14 @@ describe("added tokens outside tokenizer.json", () => {
 });
 
 describe("BOS and EOS", () => {
-  it.each(["LlamaTokenizer", "LlamaTokenizerFast", "GemmaTokenizer"])("are the settings of a %s", async (name) => {
-    write("config.json", { eos_token_id: 2 });
-    write("tokenizer_config.json", { tokenizer_class: name, add_bos_token: false, add_eos_token: true });
-    expect(await read()).toMatchObject({ addBos: false, addEos: true });
-  });
+  it.each(["LlamaTokenizer", "LlamaTokenizerFast", "GemmaTokenizer", "InternLM2Tokenizer"])(
+    "are the settings of a %s",
+    async (name) => {
+      write("config.json", { eos_token_id: 2 });
+      write("tokenizer_config.json", { tokenizer_class: name, add_bos_token: false, add_eos_token: true });
+      expect(await read()).toMatchObject({ addBos: false, addEos: true });
+    },
+  );
 
   it("are the post-processor's for other classes, and where the settings say nothing", async () => {
     write("tokenizer.json", tokenizerJson({ post_processor: template(TEXT, EOS) }));
@@ -174,7 +194,7 @@ it("names the remedy where there is no tokenizer", async () => {
 });
 
 describe("tokenizer.model", () => {
-  const writeModel = (raw?: RawSentencePiece) => {
+  const writeModel = (raw?: Partial<RawSentencePiece>) => {
     rmSync(path("tokenizer.json"), { force: true });
     writeFileSync(path("tokenizer.model"), sentencePiece(raw));
   };
@@ -210,6 +230,23 @@ describe("tokenizer.model", () => {
     expect(rest).toMatchObject({ addBos: false, addEos: true, bosId: 1, eosId: 2, unkId: 0, padId: NEXT + 1 });
   });
 
+  it("has free pieces that InternLM2's settings give other names", async () => {
+    const settings = {
+      tokenizer_class: "InternLM2Tokenizer",
+      added_tokens_decoder: {
+        [NEXT + 1]: { content: "<|im_end|>", lstrip: false, normalized: false, rstrip: false, special: true },
+      },
+    };
+    writeModel({ pieces: [...SP_PIECES, ["[UNUSED_TOKEN_1]", 0, 4], ["[UNUSED_TOKEN_2]", 0, 4]] });
+    write("tokenizer_config.json", settings);
+    const { tokens, kinds, addedTokens } = await read();
+    expect(tokens.slice(NEXT)).toEqual(["[UNUSED_TOKEN_1]", "<|im_end|>"]);
+    expect(kinds.slice(NEXT)).toEqual(["normal", "control"]);
+    expect(addedTokens.map(({ id }) => id)).toEqual([0, 1, 2, NEXT + 1]);
+    write("tokenizer_config.json", { ...settings, tokenizer_class: "LlamaTokenizer" });
+    await refusedAs(`<|im_end|> is added with the id ${NEXT + 1}, which contradicts the vocabulary`);
+  });
+
   it.each([
     ["each", true, {}],
     ["each", true, { legacy: true }],
@@ -232,9 +269,10 @@ describe("tokenizer.model", () => {
     ["white space at the end", { whitespaceAsSuffix: true }, "white space at the end of words"],
     ["a piece twice", { pieces: [...SP_PIECES, ["ab", 0, 1] as const] }, 'it has the piece "ab" twice'],
     ["an unused piece", { pieces: [...SP_PIECES, ["x", 0, 5] as const] }, 'its piece "x" has the type 5'],
+    ["a symbol for spaces", { pieces: [...SP_PIECES, ["▁▁", 0, 4] as const] }, 'has the user-defined symbol "▁▁"'],
     ["no byte tokens", { pieces: [["a", 0, 1] as const] }, "no token <0x00>"],
     ["no pieces", { pieces: [] }, "it has no pieces"],
-  ] satisfies [string, RawSentencePiece, string][])("is refused with %s", async (_what, raw, problem) => {
+  ] satisfies [string, Partial<RawSentencePiece>, string][])("is refused with %s", async (_what, raw, problem) => {
     writeModel(raw);
     await refusedAs(problem, path("tokenizer.model"));
   });

@@ -1,30 +1,17 @@
 /** A small tokenizer in every published layout, and ways to change one field of it. */
-import { PbfWriter } from "pbf";
-
-export const BYTES = Array.from(
-  { length: 256 },
-  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
-);
+import { type RawSentencePiece, sentencePieceModel } from "../fixtures/sentencepiece.ts";
+import {
+  BYTE_FALLBACK_MODEL,
+  BYTE_TOKENS,
+  PREPEND,
+  REPLACE,
+  jsonToken as special,
+} from "../fixtures/tokenizer-json.ts";
 
 /** `<unk>`, `<s>`, `</s>`, the bytes, then what the merges make, best first, then characters. */
 export const PIECES = ["ab", "▁ab", "▁c", "▁", "a", "b", "c"];
-export const TOKENS = ["<unk>", "<s>", "</s>", ...BYTES, ...PIECES];
+export const TOKENS = ["<unk>", "<s>", "</s>", ...BYTE_TOKENS, ...PIECES];
 export const MERGES = ["a b", "▁ ab", "▁ c"];
-
-export const REPLACE = { type: "Replace", pattern: { String: " " }, content: "▁" };
-export const PREPEND = { type: "Prepend", prepend: "▁" };
-export const METASPACE = { type: "Metaspace", replacement: "▁", prepend_scheme: "first", split: false };
-
-export const special = (id: number, content: string, flags: Record<string, unknown> = {}) => ({
-  id,
-  content,
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-  special: true,
-  ...flags,
-});
 
 const BOS = { SpecialToken: { id: "<s>", type_id: 0 } };
 const EOS = { SpecialToken: { id: "</s>", type_id: 0 } };
@@ -53,31 +40,12 @@ export function tokenizerJson(fields: Record<string, unknown> = {}, model: Recor
     decoder: null,
     ...fields,
     model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: "<unk>",
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: true,
-      byte_fallback: true,
+      ...BYTE_FALLBACK_MODEL,
       vocab: Object.fromEntries(TOKENS.map((token, id) => [token, id])),
       merges: MERGES,
       ...model,
     },
   };
-}
-
-/** What a tokenizer.model says besides its pieces. */
-export interface RawSentencePiece {
-  readonly modelType?: number;
-  readonly byteFallback?: boolean;
-  readonly charsmap?: Uint8Array;
-  readonly addDummyPrefix?: boolean;
-  readonly removeExtraWhitespaces?: boolean;
-  readonly escapeWhitespaces?: boolean;
-  readonly whitespaceAsSuffix?: boolean;
-  readonly padId?: number;
-  readonly pieces?: readonly (readonly [text: string, score: number, type: number])[];
 }
 
 /** Llama's kinds of pieces: scores count down from the first merge. */
@@ -87,44 +55,7 @@ export const SP_PIECES: readonly (readonly [string, number, number])[] = TOKENS.
   return id < 259 ? [token, 0, 6] : [token, 258 - id, 1];
 });
 
-/** A tokenizer.model as SentencePiece writes it; Llama's settings where nothing else is said. */
-export function sentencePiece(raw: RawSentencePiece = {}): Uint8Array {
-  const model = new PbfWriter();
-  for (const [text, score, type] of raw.pieces ?? SP_PIECES)
-    model.writeMessage(
-      1,
-      (_, pbf) => {
-        pbf.writeStringField(1, text);
-        pbf.writeFloatField(2, score);
-        if (type !== 1) pbf.writeVarintField(3, type);
-      },
-      null,
-    );
-  model.writeMessage(
-    2,
-    (_, pbf) => {
-      pbf.writeStringField(2, "tokenizer");
-      pbf.writeVarintField(3, raw.modelType ?? 2);
-      pbf.writeFloatField(10, 0.99995);
-      pbf.writeBooleanField(24, raw.whitespaceAsSuffix ?? false);
-      pbf.writeBooleanField(35, raw.byteFallback ?? true);
-      pbf.writeVarintField(40, 0);
-      pbf.writeVarintField(41, 1);
-      pbf.writeVarintField(42, 2);
-      pbf.writeVarintField(43, raw.padId ?? -1);
-    },
-    null,
-  );
-  model.writeMessage(
-    3,
-    (_, pbf) => {
-      pbf.writeStringField(1, "identity");
-      pbf.writeBytesField(2, raw.charsmap ?? new Uint8Array());
-      pbf.writeBooleanField(3, raw.addDummyPrefix ?? true);
-      pbf.writeBooleanField(4, raw.removeExtraWhitespaces ?? false);
-      pbf.writeBooleanField(5, raw.escapeWhitespaces ?? true);
-    },
-    null,
-  );
-  return model.finish();
+/** A tokenizer.model of these pieces where none are given. */
+export function sentencePiece(raw: Partial<RawSentencePiece> = {}): Uint8Array {
+  return sentencePieceModel({ pieces: SP_PIECES, ...raw });
 }

@@ -175,6 +175,10 @@ describe("metadata", () => {
     refusedAs('the token "x" has two ids, 0 and 2', {
       entries: [entry(TOKENS, 9, u32(8), u64(3), text("x"), text("y"), text("x"))],
     }));
+  it("has two tokens that are one to llama.cpp, which reads up to a NUL", () =>
+    refusedAs('the token "x" has two ids, 0 and 1', {
+      entries: [entry(TOKENS, 9, u32(8), u64(2), text("x"), text("x\0y"))],
+    }));
   it("may have several empty tokens, which llama.cpp renames", () =>
     expect(read({ entries: [entry(TOKENS, 9, u32(8), u64(2), text(""), text(""))] })).resolves.toBeDefined());
 });

@@ -5,26 +5,18 @@ import { describe, expect, it } from "vitest";
 import { encodeText } from "../../lib/tokens/encode.ts";
 import type { TokenizerRules } from "../../lib/tokens/types.ts";
 import { HF_CASES } from "./hf-cases.ts";
-import {
-  addedToken,
-  encodePiece,
-  FIRST_ADDED_ID,
-  SPECIAL_TOKENS,
-  textsOf,
-  tinyRules,
-  tokenizerJson,
-} from "./tiny-bpe.ts";
+import { addedToken, FIRST_ADDED_ID, SPECIAL_TOKENS, subwords, textsOf, tinyRules, tokenizerJson } from "./tiny-bpe.ts";
 
 const AS_IS = { appendEos: false };
 const PLAIN = tinyRules("each");
 
 function encode(text: string, rules: TokenizerRules = PLAIN, appendEos = false): number[] {
-  return [...encodeText(text, rules, encodePiece, { appendEos })];
+  return [...encodeText(text, rules, subwords, { appendEos })];
 }
 
 describe("texts as Hugging Face tokenizers (Rust) splits them", () => {
   it.each(HF_CASES)("$what", ({ spacePrefix, added, text, expected }) => {
-    const ids = encodeText(text, tinyRules(spacePrefix, added), encodePiece, AS_IS);
+    const ids = encodeText(text, tinyRules(spacePrefix, added), subwords, AS_IS);
     expect(textsOf(ids, added)).toEqual(["<s>", ...expected]);
   });
 });
@@ -81,7 +73,7 @@ describe("what is put around a text", () => {
 
   it("adds no end a second time to a rendered chat template", () => {
     const render = (text: string, rules: TokenizerRules, appendEos = false): number[] => [
-      ...encodeText(text, rules, encodePiece, { appendEos, mayHoldEnds: true }),
+      ...encodeText(text, rules, subwords, { appendEos, mayHoldEnds: true }),
     ];
     const both = { ...PLAIN, addEos: true };
     const [, a] = encode("a");

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import type { GgufValue } from "../../lib/gguf/types.ts";
 import { rulesToMetadata, tokenizerRules } from "../../lib/tokens/metadata.ts";
-import type { TokenizerRules } from "../../lib/tokens/types.ts";
+import { PRE_TOKENIZERS } from "../../lib/tokens/pre-tokenizer.ts";
+import type { PreTokenizer, TokenizerRules } from "../../lib/tokens/types.ts";
 import { addedToken } from "./tiny-bpe.ts";
 
 const TOKENS = ["<unk>", "<s>", "</s>", "a", "<pad>"];
@@ -23,6 +24,7 @@ const RULES: TokenizerRules = {
     addedToken(2, "</s>", "special", "normalized"),
     addedToken(4, "<pad>", "lstrip", "rstrip", "singleWord"),
   ],
+  preTokenizer: null,
   spacePrefix: "first",
   addBos: true,
   addEos: false,
@@ -42,6 +44,8 @@ describe("our own files", () => {
 
   it("hold these keys", () => {
     expect([...rulesToMetadata(RULES)]).toEqual([
+      ["tokenizer.ggml.model", { type: "string", value: "llama" }],
+      ["tokenizer.ggml.pre", { type: "string", value: "default" }],
       ["tokenizer.ggml.add_bos_token", { type: "bool", value: true }],
       ["tokenizer.ggml.add_eos_token", { type: "bool", value: false }],
       ["tokenizer.ggml.add_space_prefix", { type: "bool", value: true }],
@@ -72,6 +76,7 @@ describe("files of other tools", () => {
         addedToken(2, "</s>", "special"),
         addedToken(4, "<pad>"),
       ],
+      preTokenizer: null,
       spacePrefix: "each",
       addBos: true,
       addEos: false,
@@ -94,9 +99,56 @@ describe("files of other tools", () => {
   });
 
   it("of another kind of tokenizer are refused by name", () => {
-    const metadata = new Map(vocabulary()).set("tokenizer.ggml.model", { type: "string", value: "gpt2" });
+    const metadata = new Map(vocabulary()).set("tokenizer.ggml.model", { type: "string", value: "bert" });
     expect(() => tokenizerRules(metadata)).toThrow(
-      expect.objectContaining({ code: "ERR_TOKENIZER", message: expect.stringContaining('"gpt2"') }),
+      expect.objectContaining({ code: "ERR_TOKENIZER", message: expect.stringContaining('"bert"') }),
+    );
+  });
+
+  it("have no ids that the vocabulary is too small for", () => {
+    expect(tokenizerRules(byteLevel("gpt-2"))).toMatchObject({ bosId: null, eosId: null, unkId: null });
+  });
+});
+
+function byteLevel(pre: string | null): Map<string, GgufValue> {
+  const metadata = new Map<string, GgufValue>([
+    ["tokenizer.ggml.model", { type: "string", value: "gpt2" }],
+    ["tokenizer.ggml.tokens", { type: "array", of: "string", value: TOKENS }],
+    ["tokenizer.ggml.merges", { type: "array", of: "string", value: ["a a"] }],
+  ]);
+  return pre === null ? metadata : metadata.set("tokenizer.ggml.pre", { type: "string", value: pre });
+}
+
+describe("byte-level tokenizers", () => {
+  it("come back as they were written", () => {
+    for (const preTokenizer of Object.keys(PRE_TOKENIZERS) as PreTokenizer[]) {
+      const rules: TokenizerRules = { ...RULES, preTokenizer, spacePrefix: "none" };
+      expect(tokenizerRules(new Map([...byteLevel(null), ...rulesToMetadata(rules)]))).toEqual(rules);
+    }
+  });
+
+  it.each([
+    ["llama-bpe", "llama-bpe", true],
+    ["llama3", "llama-bpe", true],
+    ["smaug-bpe", "dbrx", false],
+    ["refact", "starcoder", false],
+    ["qwen2", "qwen2", false],
+    ["tekken", "tekken", true],
+  ])("of other tools have llama.cpp's names and defaults: %s", (pre, preTokenizer, addBos) => {
+    expect(tokenizerRules(byteLevel(pre))).toMatchObject({ preTokenizer, addBos, addEos: false, spacePrefix: "none" });
+  });
+
+  it.each(["default", "falcon", "toString", null])("of the unknown name %s are refused", (pre) => {
+    expect(() => tokenizerRules(byteLevel(pre))).toThrow(
+      expect.objectContaining({ code: "ERR_TOKENIZER", message: expect.stringContaining(`"${pre ?? "default"}"`) }),
+    );
+  });
+
+  it("need their merges", () => {
+    const metadata = byteLevel("qwen2");
+    metadata.delete("tokenizer.ggml.merges");
+    expect(() => tokenizerRules(metadata)).toThrow(
+      expect.objectContaining({ code: "ERR_GGUF", message: expect.stringContaining("tokenizer.ggml.merges") }),
     );
   });
 });

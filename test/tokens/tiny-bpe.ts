@@ -1,7 +1,15 @@
 /** A tokenizer of 300 tokens for tests: its tokenizer.json, its rules, and its sub-word model. */
-import type { AddedToken, EncodePiece, TokenizerRules } from "../../lib/tokens/types.ts";
 
-const BYTES = Array.from({ length: 256 }, (_, b) => `<0x${b.toString(16).toUpperCase().padStart(2, "0")}>`);
+import type { AddedToken, SubwordModel, TokenizerRules } from "../../lib/tokens/types.ts";
+import {
+  BYTE_FALLBACK_MODEL,
+  BYTE_TOKENS,
+  bosTemplate,
+  METASPACE,
+  PREPEND,
+  REPLACE,
+} from "../fixtures/tokenizer-json.ts";
+
 const CHARACTERS = ["▁", "a", "b", "c", "d", "<", ">", "/", "s"];
 const MERGES: readonly (readonly [string, string])[] = [
   ["▁", "▁"],
@@ -14,7 +22,7 @@ const MERGES: readonly (readonly [string, string])[] = [
   ["<", "/"],
   ["▁", "d"],
 ];
-const TEXTS = ["<unk>", "<s>", "</s>", ...BYTES, ...CHARACTERS, ...MERGES.map(([left, right]) => left + right)];
+const TEXTS = ["<unk>", "<s>", "</s>", ...BYTE_TOKENS, ...CHARACTERS, ...MERGES.map(([left, right]) => left + right)];
 const ID_OF = new Map(TEXTS.map((text, id) => [text, id]));
 
 /** Ids from here on are free for added tokens. */
@@ -38,6 +46,7 @@ export function tinyRules(
   return {
     vocabularySize: FIRST_ADDED_ID + addedTokens.length,
     addedTokens,
+    preTokenizer: null,
     spacePrefix,
     addBos: true,
     addEos: false,
@@ -50,32 +59,18 @@ export function tinyRules(
 
 /** The same tokenizer as a parsed tokenizer.json, as transformers writes one for Llama. */
 export function tokenizerJson({ spacePrefix, addedTokens }: TokenizerRules): object {
-  const prepend = { type: "Prepend", prepend: "▁" };
-  const replace = { type: "Replace", pattern: { String: " " }, content: "▁" };
-  const normalizers = spacePrefix === "each" ? [prepend, replace] : [replace];
+  const normalizers = spacePrefix === "each" ? [PREPEND, REPLACE] : [REPLACE];
   return {
     version: "1.0",
     truncation: null,
     padding: null,
     added_tokens: addedTokens.map(({ singleWord, ...token }) => ({ ...token, single_word: singleWord })),
     normalizer: spacePrefix === "first" ? null : { type: "Sequence", normalizers },
-    pre_tokenizer:
-      spacePrefix === "first" ? { type: "Metaspace", replacement: "▁", prepend_scheme: "first", split: false } : null,
-    post_processor: {
-      type: "TemplateProcessing",
-      single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
-      pair: [{ Sequence: { id: "A", type_id: 0 } }, { Sequence: { id: "B", type_id: 1 } }],
-      special_tokens: { "<s>": { id: "<s>", ids: [1], tokens: ["<s>"] } },
-    },
+    pre_tokenizer: spacePrefix === "first" ? METASPACE : null,
+    post_processor: bosTemplate({ id: 1, content: "<s>" }),
     decoder: null,
     model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: "<unk>",
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: true,
-      byte_fallback: true,
+      ...BYTE_FALLBACK_MODEL,
       vocab: Object.fromEntries(ID_OF),
       merges: MERGES.map(([left, right]) => `${left} ${right}`),
     },
@@ -83,7 +78,7 @@ export function tokenizerJson({ spacePrefix, addedTokens }: TokenizerRules): obj
 }
 
 /** Byte-pair merging by rank, then byte fallback; takes a space as ▁, as llama.cpp's SentencePiece tokenizer does. */
-export const encodePiece: EncodePiece = (text) => {
+function encodePiece(text: string): number[] {
   const symbols = [...text.replaceAll(" ", "▁")];
   for (;;) {
     const ranks = symbols.map((s, i) => MERGES.findIndex(([left, right]) => left === s && right === symbols[i + 1]));
@@ -91,8 +86,10 @@ export const encodePiece: EncodePiece = (text) => {
     if (!Number.isFinite(best)) break;
     symbols.splice(ranks.indexOf(best), 2, (MERGES[best] as readonly string[]).join(""));
   }
-  return Int32Array.from(symbols.flatMap((s) => ID_OF.get(s) ?? [...Buffer.from(s)].map((byte) => byte + 3)));
-};
+  return symbols.flatMap((s) => ID_OF.get(s) ?? [...Buffer.from(s)].map((byte) => byte + 3));
+}
+
+export const subwords: SubwordModel = { split: (text) => [text], encode: encodePiece };
 
 /** Ids as texts, for expectations that a person can read. */
 export function textsOf(ids: Int32Array, addedTokens: readonly AddedToken[]): string[] {
