@@ -143,8 +143,8 @@ const CPU: DeviceSelection = { kind: "cpu", devices: [] };
 
 async function modelUse(path: string, device: DeviceSelection, options: DoctorOptions): Promise<DoctorModel> {
   const contents = await contentsOf(path, options);
-  const backbone = readBackbone(contents);
   const { maxLength, profile } = headFromMetadata(contents.metadata);
+  const backbone = readBackbone(contents);
   return { path, architecture: backbone.architecture, profile, ...chooseSizes(backbone, maxLength, device, options) };
 }
 

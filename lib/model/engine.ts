@@ -54,8 +54,9 @@ const NO_CONTEXT = 2 ** 31 - 1;
 
 /** Opens a checked GGUF file. @throws as `ScoreModel.load` */
 export async function openEngine(file: GgufFile, options: LoadOptions): Promise<Engine> {
+  const own = headFor(file, options.profile);
   const backbone = readBackbone(file);
-  const spec = headFor(file, options.profile, backbone);
+  const spec = { ...own, maxLength: Math.min(own.maxLength, backbone.contextLength) };
   validateHead(spec, backbone);
   const rules = tokenizerRules(file.metadata);
   const { addon } = openRuntime();
@@ -140,9 +141,8 @@ function modelInfo(
 }
 
 /** The file's head, under another profile where the user says so: its template, type, labels, reading and truncation. */
-function headFor(file: GgufFile, profileName: string | undefined, { contextLength }: Backbone): HeadSpec {
-  const own = headFromMetadata(file.metadata);
-  const spec = { ...own, maxLength: Math.min(own.maxLength, contextLength) };
+function headFor(file: GgufFile, profileName: string | undefined): HeadSpec {
+  const spec = headFromMetadata(file.metadata);
   if (profileName === undefined) return spec;
   const profile = findProfile(profileName);
   if (!profile)
