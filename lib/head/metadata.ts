@@ -113,7 +113,7 @@ function linearToMetadata({ layers }: Network): [string, GgufValue][] {
  *   is missing or of another type; ERR_HEAD where the numbers or words do not make a valid head
  */
 export function headFromMetadata(metadata: GgufMetadata): HeadSpec {
-  checkVersion(metadata);
+  requireHead(metadata);
   const dims = required(KEY.dims, array(metadata, KEY.dims, "u32"));
   const [outputs, hiddenSize] = dims;
   if (dims.length !== 2 || outputs === undefined || hiddenSize === undefined) {
@@ -169,7 +169,8 @@ function kindOf(metadata: GgufMetadata): string {
   return scalar(metadata, KEY.kind, "string") ?? "linear";
 }
 
-function checkVersion(metadata: GgufMetadata): void {
+/** @throws ERR_NO_HEAD, ERR_NEWER_VERSION */
+export function requireHead(metadata: GgufMetadata): void {
   const version = scalar(metadata, KEY.version, "u32");
   const known = VERSION_OF[kindOf(metadata) as HeadKind] ?? Math.max(...Object.values(VERSION_OF));
   if (version !== null && version > known) {

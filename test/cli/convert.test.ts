@@ -206,6 +206,12 @@ describe("inspect", () => {
     const { code, report } = await inspect(directory, "--profile", "beaver-reward");
     expect({ code, problems: report.problems }).toEqual({ code: 0, problems: [] });
     expect(report).toMatchObject({ backbone: { architecture: "gemma2", window: 48, contextLength: 8192 } });
+    const args = ["-o", join(directory, "m.gguf"), "--profile", "beaver-reward", "--dry-run"];
+    const { stdout } = await runCli(["convert", directory, ...args]);
+    expect(stdout).toMatch(/^ +output_norm\.weight .* from model\.norm\.weight \(F32, .*\), plus 1$/m);
+    expect(stdout).toMatch(
+      /^ +blk\.0\.attn_q\.weight .* from model\.layers\.0\.self_attn\.q_proj\.weight .*, times 1\.15\d+$/m,
+    );
   });
 
   test("a GGUF file that llama.cpp would refuse is not ready", async () => {

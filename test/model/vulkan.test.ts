@@ -36,7 +36,14 @@ const { load } = workspace();
 
 describe
   .skipIf(missing !== null)
-  .each(["beaver-cost", "beaver-reward", "starling", "dpa"] as const satisfies CaseName[])("%s on Vulkan", (name) => {
+  .each([
+    "beaver-cost",
+    "beaver-reward",
+    "starling",
+    "dpa",
+    "gemma2-classifier",
+    "qwen3-score",
+  ] as const satisfies CaseName[])("%s on Vulkan", (name) => {
   const golden = loadGolden(name);
   const results = golden.results.filter(({ tokenIds }) => tokenIds.length <= MOST_TOKENS);
   const texts = results.map(({ text }) => text);
