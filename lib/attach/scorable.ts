@@ -7,7 +7,7 @@ import { padToken } from "../convert/plan.ts";
 import { isScoreheadError, ScoreheadError } from "../errors.ts";
 import { type Backbone, readBackbone } from "../gguf/backbone.ts";
 import type { GgufFile } from "../gguf/types.ts";
-import { headFromMetadata } from "../head/metadata.ts";
+import { headFromMetadata, requireHead } from "../head/metadata.ts";
 import { validateHead } from "../head/spec.ts";
 import type { HeadSpec, ReadPosition, ScoreType } from "../head/types.ts";
 import { chooseProfile, type ProfileChoice } from "../prompt/choose.ts";
@@ -49,6 +49,8 @@ export interface Scorable {
  */
 export async function openScorable(file: GgufFile, options: HeadOptions): Promise<Scorable> {
   const source = options.head === undefined ? null : await HeadSource.open(options.head);
+  // That there is no head goes before all that the backbone may be.
+  if (source === null && !hasClassifier(file)) requireHead(file.metadata);
   const backbone = withinWindow(readBackbone(withoutClassifier(file)), source?.config ?? {});
   const { head, isAttached, warnings } = source
     ? await readAttached(source, backbone, options)

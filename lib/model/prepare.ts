@@ -6,9 +6,9 @@ import { ScoreheadError } from "../errors.ts";
 import { gatingIndex } from "../head/gating.ts";
 import { readIndex, readToken } from "../head/read-position.ts";
 import { type RenderedConversation, renderConversation } from "../prompt/conversation.ts";
-import type { ConversationInput } from "../prompt/types.ts";
+import type { ConversationInput, Message } from "../prompt/types.ts";
 import { checkIds } from "../tokens/check-ids.ts";
-import { encodeText } from "../tokens/encode.ts";
+import { encodeSteps } from "../tokens/encode.ts";
 import { truncateIds } from "../tokens/truncate.ts";
 import type { Engine } from "./engine.ts";
 import type { ScoreInput, ScoreOptions } from "./options.ts";
@@ -22,69 +22,73 @@ export interface PreparedText {
 }
 
 /**
- * Prepares a call's texts. What the caller passed is read before this function first pauses: arrays may be reused once
- * the call is made.
+ * Prepares a call's texts, in slices. What the caller passed is copied before this function first pauses: arrays and
+ * messages may be reused once the call is made.
+ *
+ * @param keepLast whether the last text's prefix stays in the cache for what comes next
  */
 export async function prepareTexts(
   engine: Engine,
   inputs: readonly ScoreInput[],
   options: ScoreOptions,
+  keepLast = true,
 ): Promise<PreparedText[]> {
   lengthLimit(engine, options); // an option that does not fit is wrong for no text too
-  const contents = inputs.map((input) => toContent(engine, input));
+  const taken = inputs.map((input) => take(engine, input));
   const texts: PreparedText[] = [];
   const slices = new Slices();
-  for (const [i, content] of contents.entries()) {
-    if (slices.isOver) {
-      await slices.pause();
-      engine.scheduler.checkOpen();
-      checkAborted(options.signal);
-    }
-    texts.push(prepareContent(engine, content, options, i === contents.length - 1));
+  const pause = async (): Promise<void> => {
+    await slices.pause();
+    engine.scheduler.checkOpen();
+    checkAborted(options.signal);
+  };
+  for (const [i, input] of taken.entries()) {
+    if (slices.isOver) await pause();
+    const steps = idSteps(engine, input, options);
+    let step = steps.next();
+    for (; !step.done; step = steps.next()) if (slices.isOver) await pause();
+    const { ids, dropped } = fitToLength(engine, step.value, options);
+    texts.push({ row: toRow(engine, ids, options, keepLast && i === taken.length - 1), dropped });
   }
   return texts;
 }
 
-/** Prepares one text. `keep`: whether its prefix stays in the cache for what comes next. */
-export function prepareText(engine: Engine, input: ScoreInput, options: ScoreOptions, keep: boolean): PreparedText {
-  return prepareContent(engine, toContent(engine, input), options, keep);
-}
-
 /** The token ids of an input, before truncation. */
 export function toIds(engine: Engine, input: ScoreInput, options: Pick<ScoreOptions, "appendEos">): Int32Array {
-  return contentIds(engine, toContent(engine, input), options);
+  const steps = idSteps(engine, take(engine, input), options);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
 }
 
-function prepareContent(engine: Engine, content: Content, options: ScoreOptions, keep: boolean): PreparedText {
-  const { ids, dropped } = fitToLength(engine, contentIds(engine, content, options), options);
-  return { row: toRow(engine, ids, options, keep), dropped };
-}
-
-/** An exact text, a conversation's, or ids. */
-type Content = string | RenderedConversation | Int32Array;
-
-function toContent(engine: Engine, input: ScoreInput): Content {
-  if (typeof input === "object" && input !== null && "tokenIds" in input) {
+/** What the caller passed, as it is now. Ids are checked. */
+function take(engine: Engine, input: ScoreInput): string | ConversationInput | Int32Array {
+  // What is no object at all is refused where it is rendered.
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return input as string | ConversationInput;
+  if ("tokenIds" in input) {
     const unknown = Object.keys(input).find((key) => key !== "tokenIds");
     if (unknown) throw new ScoreheadError("ERR_ARGUMENT", `An input of token ids has no property "${unknown}".`);
     return checkIds(input.tokenIds, engine.rules.vocabularySize);
   }
-  return typeof input === "string" ? input : renderInput(engine, input);
+  if (!("messages" in input) || !Array.isArray(input.messages)) return { ...input };
+  const copy = (message: Message): Message =>
+    typeof message === "object" && message !== null && !Array.isArray(message) ? { ...message } : message;
+  return { ...input, messages: Array.from(input.messages, copy) };
 }
 
-function contentIds(engine: Engine, content: Content, options: Pick<ScoreOptions, "appendEos">): Int32Array {
-  if (content instanceof Int32Array) return content;
-  if (typeof content === "string") return textIds(engine, content, false, options);
-  return withReadToken(engine, textIds(engine, content.text, content.mayHoldEnds, options));
-}
-
-function textIds(
-  { rules, subwords }: Engine,
-  text: string,
-  mayHoldEnds: boolean,
+/** An input's ids, in steps that can be paused between. */
+function* idSteps(
+  engine: Engine,
+  input: string | ConversationInput | Int32Array,
   { appendEos = false }: Pick<ScoreOptions, "appendEos">,
-): Int32Array {
-  return encodeText(text, rules, subwords, { appendEos, mayHoldEnds });
+): Generator<undefined, Int32Array> {
+  if (input instanceof Int32Array) return input;
+  const { rules, subwords } = engine;
+  if (typeof input === "string") return yield* encodeSteps(input, rules, subwords, { appendEos });
+  const { text, mayHoldEnds } = renderInput(engine, input);
+  yield;
+  return withReadToken(engine, yield* encodeSteps(text, rules, subwords, { appendEos, mayHoldEnds }));
 }
 
 /** A conversation's ids, closed by the token that the score is read at where the profile's code does that. */

@@ -6,7 +6,7 @@ import type { ScoreModelOutput } from "../head/output.ts";
 import type { Engine } from "./engine.ts";
 import type { StreamInput, StreamOptions } from "./options.ts";
 import { scoreTexts } from "./pipeline.ts";
-import { prepareText, prepareTexts } from "./prepare.ts";
+import { type PreparedText, prepareTexts } from "./prepare.ts";
 import { Slices } from "./slices.ts";
 import { type Items, StreamSource } from "./stream-source.ts";
 
@@ -72,7 +72,7 @@ export async function* streamScores(
       source.take();
       if (arrived.done) continue;
       if (slices.isOver) await slices.pause();
-      const started = startOne(engine, arrived.value, index++, { ...options, signal });
+      const started = await startOne(engine, arrived.value, index++, { ...options, signal });
       queue.push(started);
       bytes += started.bytes;
     }
@@ -86,12 +86,12 @@ export async function* streamScores(
 /** These are no input's own: no other one can be scored either. */
 const ENDING: readonly string[] = ["ERR_ABORTED", "ERR_CLOSED"] satisfies readonly ErrorCode[];
 
-function startOne(engine: Engine, input: StreamInput, index: number, options: StreamOptions): InFlight {
+async function startOne(engine: Engine, input: StreamInput, index: number, options: StreamOptions): Promise<InFlight> {
   if (input instanceof ScoreheadError) return { bytes: 0, result: Promise.resolve({ index, error: input }) };
   try {
     engine.scheduler.checkOpen();
     // Nothing is kept in the prefix cache: each input is followed by the next, which finds it as its predecessor.
-    const text = prepareText(engine, input, options, false);
+    const [text] = (await prepareTexts(engine, [input], options, false)) as [PreparedText];
     const width = options.hiddenStates === "all" ? engine.spec.hiddenSize : options.perToken ? engine.spec.outputs : 0;
     const result = scoreTexts(engine, [text], options).then(
       (output): StreamResult => ({ ...output, index }),

@@ -11,6 +11,11 @@ import type { AddedToken, SubwordModel, TokenizerRules } from "./types.ts";
 /** SentencePiece's visible space. */
 const SPACE_MARK = "▁";
 
+export interface EncodeOptions {
+  readonly appendEos: boolean;
+  readonly mayHoldEnds?: boolean;
+}
+
 /**
  * Turns a text into token ids exactly as Hugging Face tokenizers does for the same tokenizer.json.
  *
@@ -39,11 +44,25 @@ export function encodeText(
   text: string,
   rules: TokenizerRules,
   model: SubwordModel,
-  { appendEos, mayHoldEnds = false }: { readonly appendEos: boolean; readonly mayHoldEnds?: boolean },
+  options: EncodeOptions,
 ): Int32Array {
+  const steps = encodeSteps(text, rules, model, options);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** {@link encodeText} in steps of at most a few milliseconds, for callers that have to pause in a long text. */
+export function* encodeSteps(
+  text: string,
+  rules: TokenizerRules,
+  model: SubwordModel,
+  { appendEos, mayHoldEnds = false }: EncodeOptions,
+): Generator<undefined, Int32Array> {
   checkUnicode(text);
   if (rules.derived) refuseAmbiguous(text, rules);
-  const body = bodyIds(text, rules, model);
+  const body = yield* bodyIds(text, rules, model);
   const bos = rules.addBos ? required(rules.bosId, "BOS", "add_bos_token") : null;
   const eos = rules.addEos ? required(rules.eosId, "EOS", "add_eos_token") : null;
   const opening = bos !== null && !(mayHoldEnds && body[0] === bos) ? [bos] : [];
@@ -60,11 +79,15 @@ export function encodeText(
 }
 
 /** Steps 1 to 3. */
-function bodyIds(text: string, rules: TokenizerRules, model: SubwordModel): number[] {
+function* bodyIds(text: string, rules: TokenizerRules, model: SubwordModel): Generator<undefined, number[]> {
   const ids: number[] = [];
   for (const part of splitText(text, rules)) {
     if (typeof part === "number") ids.push(part);
-    else for (const piece of model.split(part)) for (const id of model.encode(piece)) ids.push(id);
+    else
+      for (const piece of model.split(part)) {
+        for (const id of model.encode(piece)) ids.push(id);
+        yield;
+      }
   }
   return ids;
 }

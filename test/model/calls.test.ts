@@ -313,3 +313,45 @@ describe("the log", () => {
     expect(lines).toEqual([]);
   });
 });
+
+describe("the event loop goes on", () => {
+  /** Turns of the event loop until a promise settles. */
+  async function turnsUntil(settled: Promise<unknown>): Promise<number> {
+    let turns = 0;
+    let going = true;
+    const turn = (): void => {
+      turns++;
+      if (going) setImmediate(turn);
+    };
+    setImmediate(turn);
+    await settled.catch(() => {});
+    going = false;
+    return turns;
+  }
+
+  it("while a long text is tokenized, and while many are", async () => {
+    await using model = await load("beaver-cost", "f32");
+    const long = "many words ".repeat(30_000);
+    // Nothing is computed: the texts are too long.
+    expect(await turnsUntil(refused(model.score(long), "ERR_INPUT_TOO_LONG", "tokens"))).toBeGreaterThan(5);
+    const drain = async (): Promise<void> => {
+      for await (const { error } of model.scoreStream([long, long])) expect(error?.code).toBe("ERR_INPUT_TOO_LONG");
+    };
+    expect(await turnsUntil(drain())).toBeGreaterThan(10);
+    const many = Array.from({ length: 3000 }, (_, i) => ({ prompt: `${i}`, response: "long enough ".repeat(20) }));
+    const over = [...many, { prompt: "", response: long }];
+    expect(await turnsUntil(refused(model.score(over), "ERR_INPUT_TOO_LONG", "tokens"))).toBeGreaterThan(10);
+  });
+
+  it("and what was passed may be changed meanwhile", async () => {
+    await using model = await load("beaver-cost", "f32");
+    const message = { role: "user" as const, content: "hello" };
+    const messages = [message, { role: "assistant" as const, content: "Hello!" }];
+    const expected = await model.score({ messages });
+    const filler = "many words ".repeat(400);
+    const scored = model.score([filler, { messages }], { maxLength: 64 });
+    message.content = "something else";
+    messages.length = 0;
+    expect((await scored).endScores.data[1]).toBeCloseTo(expected.endScores.data[0] as number, 4);
+  });
+});
