@@ -23,7 +23,7 @@ export interface Ingredients {
   /** The hub's commit, or a hash of the directory's contents. */
   readonly content: string;
   readonly type: OutputType;
-  /** As asked for; "" for the one that fits. */
+  /** Of a directory the one that was chosen; of a repository as asked for, "" for the one that fits. */
   readonly profile: string;
   /** What it is, where it is not the checkpoint's own or its profile's; else "". */
   readonly tokenizer: string;

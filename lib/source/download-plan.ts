@@ -11,7 +11,7 @@ export interface Needs {
   /** Bytes of each weight file that are still to be downloaded. */
   readonly downloads: readonly number[];
   readonly size: ConversionSize;
-  /** Bytes of the unquantised file that an earlier process has written. */
+  /** Bytes of the file that is written first that an earlier process has written. */
   readonly written: number;
 }
 
@@ -24,13 +24,13 @@ export interface Peak {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
-/** Downloads, unquantised file and result lie side by side in the end. */
+/** Downloads, the file that is written first, and where it is another one the result lie side by side in the end. */
 export function peakKept({ downloads, size, written }: Needs): Peak {
   const output = size.base - written + quantizedBytes(size);
   return { downloads: sum(downloads), output, both: sum(downloads) + output };
 }
 
-/** A weight file goes when its tensors are written: the last ones lie beside the whole unquantised file. */
+/** A weight file goes when its tensors are written: the last ones lie beside the whole file that is written first. */
 export function peakDiscarded({ downloads, size, written }: Needs): Peak {
   const largest = [...downloads].sort((a, b) => b - a).slice(0, PARALLEL.discarded);
   const base = size.base - written;
@@ -38,7 +38,7 @@ export function peakDiscarded({ downloads, size, written }: Needs): Peak {
   return { downloads: sum(largest), output, both: Math.max(base + sum(largest), output) };
 }
 
-/** What comes beside the unquantised file. */
+/** The result, where it is another file than the one that is written first. */
 function quantizedBytes({ base, result }: ConversionSize): number {
   return result === base ? 0 : result;
 }

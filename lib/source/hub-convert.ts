@@ -106,7 +106,7 @@ interface Known {
   /** Where the output will be. */
   readonly directory: string;
   readonly keep: boolean | undefined;
-  /** Bytes of the unquantised file that an earlier process has written. */
+  /** Bytes that an earlier process has written. */
   readonly written: number;
 }
 

@@ -1,4 +1,4 @@
-/** How far a conversion is that discards weight files: beside its unquantised file, for a later process to go on. */
+/** How far a conversion is that discards weight files: beside the file that it writes first, for a later process to go on. */
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { replaceFile } from "../replace-file.ts";
 
@@ -6,7 +6,7 @@ import { replaceFile } from "../replace-file.ts";
 interface Entries {
   /** Downloaded by this conversion, and so its to discard. */
   readonly ours: readonly string[];
-  /** Their tensors are in the unquantised file. */
+  /** Their tensors are in that file. */
   readonly done: readonly string[];
 }
 
@@ -26,7 +26,7 @@ export class Journal {
 
   /**
    * That of an earlier process, or an empty one where there is none or it is damaged.
-   * @param partial the unquantised file, or null for a journal that is not kept
+   * @param partial the file that is written first, or null for a journal that is not kept
    */
   static async open(partial: string | null): Promise<Journal> {
     const text = partial === null ? "{}" : await readFile(journalPath(partial), "utf8").catch(() => "{}");
@@ -53,7 +53,7 @@ export class Journal {
     await this.#write();
   }
 
-  /** Forgets what was done, as the unquantised file is gone or of another plan, and removes that. */
+  /** Forgets what was done, as the file is gone or of another plan, and removes that. */
   async restart(): Promise<void> {
     this.#done.clear();
     if (this.#partial !== null) await rm(this.#partial, { force: true });

@@ -21,7 +21,7 @@ import type { SourceOptions } from "./types.ts";
 /** Where a conversion is made. */
 export interface Workplace {
   readonly output: string;
-  /** The unquantised file where weight files are discarded: it outlasts this process, and a later one goes on with it. */
+  /** The file that is written first where weight files are discarded: it outlasts this process, and a later one goes on. */
   readonly partial: string;
   /** Whether no other process works here. Else nothing is discarded, and nothing is left for later. */
   readonly exclusive: boolean;
