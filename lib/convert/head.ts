@@ -44,7 +44,7 @@ export async function readHead(
     return {
       ...reading,
       type: "reward",
-      labels: gatedLabels(outputs, reading.labels ?? rule.rewards),
+      labels: gatedLabels(outputs, reading.labels ?? (rule.rewards.length === outputs ? rule.rewards : null)),
       outputs: outputs + 1,
       hiddenSize,
       network: network.layers,

@@ -38,7 +38,7 @@ export function defaultLabels(type: ScoreType, outputs: number, fixed: readonly 
 
 /** The labels of a gated head: its score, then what it is mixed from. `fixed` as for {@link defaultLabels}. */
 export function gatedLabels(attributes: number, fixed: readonly string[] | null): readonly string[] {
-  return ["reward", ...(fixed?.length === attributes ? fixed : defaultLabels("attributes", attributes, null))];
+  return ["reward", ...defaultLabels("attributes", attributes, fixed)];
 }
 
 export function headKind({ network, gate }: Pick<HeadSpec, "network" | "gate">): HeadKind {

@@ -92,6 +92,48 @@ const INTERNLM2: Profile = {
     "which encodes the rendered text without special tokens and appends the reward token",
 };
 
+const GRM: Profile = {
+  ...CLASSIFIER,
+  name: "grm",
+  // The last token that the attention mask keeps.
+  read: "last-token",
+  template: chat("once"),
+  // The ones called rewardmodel are classifiers of transformers.
+  repositories: [/(?:^|[^a-z0-9])grm(?![a-z0-9])(?!.*rewardmodel)/i],
+  architectures: ["GRewardModel"],
+  architectureIdentifies: "likely",
+  source:
+    "https://huggingface.co/Ray2333/GRM-llama3-8B-sftreg (and its siblings): GRewardModel and ValueHead of its code; " +
+    "rewardbench/models/grm.py of https://github.com/allenai/reward-bench",
+};
+
+const INF_ORM: Profile = {
+  ...CLASSIFIER,
+  name: "inf-orm",
+  read: "before-first-pad",
+  template: chat("once"),
+  repositories: [words("inf", "orm")],
+  architectures: ["INFORMForSequenceClassification"],
+  architectureIdentifies: "surely",
+  source:
+    "https://huggingface.co/infly/INF-ORM-Llama3.1-70B: INFORMForSequenceClassification of its card, which scores the ids " +
+    "of apply_chat_template; rewardbench/models/inform.py of https://github.com/allenai/reward-bench",
+};
+
+const ARMORM: Profile = {
+  ...CLASSIFIER,
+  name: "armorm",
+  read: "before-first-pad",
+  template: chat("once"),
+  meaning: "the score: higher is better; its rewards each on a scale of their own",
+  repositories: [words("armorm")],
+  architectures: ["LlamaForRewardModelWithGating"],
+  architectureIdentifies: "surely",
+  source:
+    "https://huggingface.co/RLHFlow/ArmoRM-Llama3-8B-v0.1: modeling_custom.py, and the card, which scores the ids of " +
+    "apply_chat_template; arXiv:2406.12845",
+};
+
 /** Any other classifier, as its own files describe it. */
 export const CUSTOM: Profile = {
   ...CLASSIFIER,
@@ -103,4 +145,7 @@ export const CUSTOM: Profile = {
   source: "GenericForSequenceClassification and apply_chat_template of https://github.com/huggingface/transformers",
 };
 
-export const CHAT_PROFILES: readonly Profile[] = [SKYWORK, SKYWORK_V2, FSFAIRX, RM_MISTRAL, TULU, INTERNLM2, CUSTOM];
+export const CHAT_PROFILES: readonly Profile[] = [
+  ...[SKYWORK, SKYWORK_V2, FSFAIRX, RM_MISTRAL, TULU, INTERNLM2],
+  ...[GRM, INF_ORM, ARMORM, CUSTOM],
+];

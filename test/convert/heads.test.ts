@@ -28,7 +28,7 @@ async function plan(name: Name, { config, tensors }: Changes = {}): Promise<Conv
   tensors?.(changed);
   const whole = { ...opened, config: { ...opened.config, ...config }, tensors: changed };
   const tokenizer = await readTokenizer(directory);
-  return planOf(surveyConversion(whole, tokenizer, { profile: "beaver-reward", type: "auto", fallbackConfig: null }));
+  return planOf(surveyConversion(whole, tokenizer, { profile: undefined, type: "auto", fallbackConfig: null }));
 }
 
 const without =
@@ -54,8 +54,9 @@ describe("a plan", () => {
     ["inform", "mlp", [72, 1], 1],
     ["armorm", "gated", [19], 20],
   ] as const)("of %s has the published head", async (name, kind, layers, outputs) => {
-    const { head, ignored } = await plan(name);
+    const { head, ignored, profile } = await plan(name);
     expect(headReport(head)).toMatchObject({ kind, layers, outputs, type: "reward" });
+    expect(profile.name).toBe(name === "inform" ? "inf-orm" : name);
     expect(ignored).toEqual([]);
   });
 

@@ -132,7 +132,8 @@ describe("a gated head", () => {
 
   it("has its score before what that is mixed from", () => {
     expect(gatedLabels(2, ["x", "y"])).toEqual(["reward", "x", "y"]);
-    expect(gatedLabels(3, ["x", "y"])).toEqual(["reward", "attribute_0", "attribute_1", "attribute_2"]);
+    expect(gatedLabels(3, null)).toEqual(["reward", "attribute_0", "attribute_1", "attribute_2"]);
+    expect(() => gatedLabels(3, ["x", "y"])).toThrow(refusal("names 2 outputs"));
   });
 
   it.each<[string, Parameters<typeof gatedSpec>[0], Parameters<typeof gatedSpec>[1]]>([

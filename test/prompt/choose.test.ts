@@ -48,6 +48,10 @@ describe("by repository or directory name", () => {
     ["openbmb/Eurus-RM-7b", "eurus"],
     ["internlm/internlm2-1_8b-reward", "internlm2"],
     ["internlm/internlm2-20b-reward", "internlm2"],
+    ["Ray2333/GRM-llama3-8B-sftreg", "grm"],
+    ["Ray2333/GRM-gemma2-2B-sftreg", "grm"],
+    ["infly/INF-ORM-Llama3.1-70B", "inf-orm"],
+    ["RLHFlow/ArmoRM-Llama3-8B-v0.1", "armorm"],
   ])("%s is %s", (repository, name) => {
     const choice = chooseProfile({ repository });
     expect(choice.profile.name).toBe(name);
@@ -56,6 +60,7 @@ describe("by repository or directory name", () => {
 
   it.each([
     "sandpaper",
+    "Ray2333/GRM-Llama3-8B-rewardmodel-ft",
     "dpa2",
     "beavers-cost",
     "beaver-7b-v1.0",

@@ -133,6 +133,17 @@ describe("families that render by the checkpoint's own chat template", () => {
     });
   });
 
+  it.each(["grm", "inf-orm", "armorm"])("%s is what apply_chat_template gives, BOS included once", (name) => {
+    expect(renderBy(name, "llama-3", { prompt: "Hello?", response: "Hi." }, "<|begin_of_text|>", "<|eot_id|>")).toEqual(
+      {
+        text:
+          "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHello?<|eot_id|>" +
+          "<|start_header_id|>assistant<|end_header_id|>\n\nHi.<|eot_id|>",
+        mayHoldEnds: true,
+      },
+    );
+  });
+
   it("custom is what apply_chat_template gives", () => {
     expect(renderBy("custom", "zephyr", question, "<s>", "</s>")).toEqual({
       text: "<|user|>\n Hello?</s>\n<|assistant|>\nHi <bos>there. </s>\n",
@@ -145,7 +156,7 @@ describe("profiles as data", () => {
   it("are the published four and their relatives", () => {
     expect(PROFILE_NAMES).toBe(
       "beaver-reward, beaver-cost, starling, dpa, ultrarm, eurus, skywork, skywork-v2, fsfairx, rm-mistral, tulu, " +
-        "internlm2, custom",
+        "internlm2, grm, inf-orm, armorm, custom",
     );
     const published = PUBLISHED.map(profile);
     expect(published.map(({ type }) => type)).toEqual(["reward", "cost", "reward", "attributes"]);
@@ -164,6 +175,9 @@ describe("profiles as data", () => {
       ["rm-mistral", "hf", null],
       ["tulu", "hf", null],
       ["internlm2", "token:92527", null],
+      ["grm", "last-token", null],
+      ["inf-orm", "before-first-pad", null],
+      ["armorm", "before-first-pad", null],
       ["custom", "hf", null],
     ]);
     expect(relatives.map((relative) => scoreType(relative, 1))).toEqual(relatives.map(() => "reward"));
