@@ -90,7 +90,8 @@ describe("a conversion", () => {
     const paths = await Promise.all([1, 2, 3].map(() => resolveSource(BEAVER, { onWarning })));
     expect(new Set(paths).size).toBe(1);
     expect(downloads()).toBe(1);
-    expect(warnings).toEqual(expect.arrayContaining([expect.stringContaining("Another process is converting")]));
+    // Whoever comes when it is made already need not wait.
+    for (const warning of warnings) expect(warning).toContain("Another process is converting");
   });
 
   it("is another one of another type, profile or tokenizer", async () => {
