@@ -13,7 +13,7 @@ import { type Agreement, compareScores } from "../head/agreement.ts";
 import { DEVICE_CHOICES } from "../runtime/open.ts";
 import { QUANTIZED_TYPES, type QuantizedType } from "../runtime/quantize.ts";
 import type { LoadOptions, ScoreInput } from "./options.ts";
-import { REPORT_TEXTS } from "./report-texts.ts";
+import { reportTexts } from "./report-texts.ts";
 import { ScoreModel } from "./score-model.ts";
 
 /** Where the report is: bytes of the tensors that are quantised, or texts. `model` is `source` or the type in work. */
@@ -83,15 +83,11 @@ const CHECKS: Readonly<Record<keyof QuantizeReportOptions, Check>> = {
 export async function quantizeReport(input: string, options?: QuantizeReportOptions): Promise<QuantizeReport> {
   const checked = checkOptions<QuantizeReportOptions>(options, CHECKS);
   checkPath(input, "The file to quantise");
-  const {
-    texts = REPORT_TEXTS,
-    types = Object.keys(QUANTIZED_TYPES) as QuantizedType[],
-    tensorTypes,
-    signal,
-  } = checked;
+  const { types = Object.keys(QUANTIZED_TYPES) as QuantizedType[], tensorTypes, signal } = checked;
   // What stands in the way is said before the first hour of scoring.
   const file = await readQuantizable(input);
   overrideTensors(file, tensorTypes ?? {});
+  const { texts = reportTexts(file.metadata) } = checked;
   const job = { ...checked, texts: [...texts] };
   const source = await measure(input, "source", job);
   const reports: QuantizedReport[] = [];

@@ -1,4 +1,6 @@
 /** The texts that quantised types are compared on where the user has none: questions, each with answers good and bad. */
+import type { GgufMetadata } from "../gguf/types.ts";
+import { findProfile } from "../prompt/profiles.ts";
 import type { ScoreInput } from "./options.ts";
 
 const QUESTIONS: readonly (readonly [question: string, ...answers: readonly string[]])[] = [
@@ -82,7 +84,14 @@ const QUESTIONS: readonly (readonly [question: string, ...answers: readonly stri
   ],
 ];
 
-/** Each question with each of its answers; answers to one question follow each other, so that it is computed once. */
-export const REPORT_TEXTS: readonly ScoreInput[] = QUESTIONS.flatMap(([prompt, ...answers]) =>
-  answers.map((response) => ({ prompt, response })),
-);
+/**
+ * Each question with each of its answers; answers to one question follow each other, so that it is computed once. Of a
+ * model that renders no conversations they are plain texts: what it makes of them is compared with itself.
+ */
+export function reportTexts(metadata: GgufMetadata): readonly ScoreInput[] {
+  const profile = findProfile(String(metadata.get("scorehead.profile")?.value));
+  const isRendered = profile?.template.kind === "card" || metadata.has("tokenizer.chat_template");
+  return QUESTIONS.flatMap(([prompt, ...answers]) =>
+    answers.map((response) => (isRendered ? { prompt, response } : `${prompt}\n\n${response}`)),
+  );
+}
