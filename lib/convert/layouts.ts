@@ -12,7 +12,7 @@ import type { NormalizerRule } from "./head.ts";
 import { ARMORM_HEAD, GRM_HEADS, type HeadRule, SCORE_MLP } from "./head-rules.ts";
 
 export interface Layout {
-  /** `architectures[0]` of the configs. */
+  /** `architectures[0]` of the configs. Where several layouts have one class, `model_type` tells which is meant. */
   readonly classes: readonly string[];
   readonly architecture: Architecture;
   /** What stands before the backbone's tensor names. Several at once are aliases of one storage. */
@@ -60,6 +60,18 @@ function score(architecture: Architecture): Layout {
   };
 }
 
+/** Ray2333/GRM-*, GRewardModel: one class for any backbone; some configs name the base model's class. */
+function generalizable(architecture: Architecture): Layout {
+  return {
+    ...COMMON,
+    classes: ["GRewardModel"],
+    architecture,
+    heads: GRM_HEADS,
+    toldBy: ["v_head.summary.0.weight", "v_head.summary.weight"],
+    configKeys: ["vhead_layer_type", "vhead_num_layers", "vhead_num_neurons"],
+  };
+}
+
 const ONE_OF_A_KIND: readonly Layout[] = [
   {
     // RewardModel-Mistral-7B-for-DPA-v1, modeling_custom.py.
@@ -78,15 +90,6 @@ const ONE_OF_A_KIND: readonly Layout[] = [
     prefixes: ["transformer.", "model.model.", "model."],
     heads: V_HEAD,
     toldBy: ["v_head.weight"],
-  },
-  {
-    // Ray2333/GRM-*, class GRewardModel; some configs name the base model's class.
-    ...COMMON,
-    classes: ["GRewardModel"],
-    architecture: LLAMA,
-    heads: GRM_HEADS,
-    toldBy: ["v_head.summary.0.weight", "v_head.summary.weight"],
-    configKeys: ["vhead_layer_type", "vhead_num_layers", "vhead_num_neurons"],
   },
   {
     // infly/INF-ORM-Llama3.1-70B.
@@ -120,6 +123,7 @@ const ONE_OF_A_KIND: readonly Layout[] = [
 export const LAYOUTS: readonly Layout[] = [
   ...ARCHITECTURES.flatMap((architecture) => [sequenceClassification(architecture), score(architecture)]),
   ...ONE_OF_A_KIND,
+  ...ARCHITECTURES.map(generalizable),
 ];
 
 /** The vocabulary matrix, and rotary frequencies, which old transformers stored: they follow from the config. */

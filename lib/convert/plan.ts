@@ -138,7 +138,7 @@ function findLayout(checkpoint: Checkpoint, config: JsonObject | null): FoundLay
   const found = layoutOf(checkpoint.tensors, config);
   if (found) return found;
   const named = configuredClass(config);
-  const known = LAYOUTS.flatMap(({ classes }) => classes[0] ?? []).join(", ");
+  const known = [...new Set(LAYOUTS.flatMap(({ classes }) => classes[0] ?? []))].join(", ");
   throw new ScoreheadError(
     "ERR_UNSUPPORTED",
     `${checkpoint.directory}: ${named ? `the architecture ${named} is not supported` : "no architecture is named in a config.json"}. Supported: ${known}.`,
@@ -151,8 +151,12 @@ function findLayout(checkpoint: Checkpoint, config: JsonObject | null): FoundLay
  */
 export function layoutOf(tensors: Checkpoint["tensors"], config: JsonObject | null): FoundLayout | null {
   const name = configuredClass(config);
-  const named = LAYOUTS.find(({ classes }) => classes.some((known) => known === name));
-  const told = LAYOUTS.find(({ toldBy }) => toldBy?.some((tensor) => tensors.has(tensor)));
+  const find = (isMeant: (layout: Layout) => boolean | undefined): Layout | undefined => {
+    const candidates = LAYOUTS.filter(isMeant);
+    return candidates.find(({ architecture }) => architecture.modelType === config?.model_type) ?? candidates[0];
+  };
+  const named = find(({ classes }) => classes.some((known) => known === name));
+  const told = find(({ toldBy }) => toldBy?.some((tensor) => tensors.has(tensor)));
   const hasHead = named?.heads.some((rule) => tensors.has(headTensor(rule)));
   if (told && (!hasHead || named === told)) return { layout: told, name: told.classes[0] as string };
   return named && name ? { layout: named, name } : null;

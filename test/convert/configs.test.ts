@@ -59,6 +59,27 @@ describe("every architecture", () => {
   });
 });
 
+it("GRM's class is that of any backbone, which the config names", async () => {
+  const rename = (tensors: Tensors): void => {
+    for (const part of ["weight", "bias"]) {
+      const tensor = tensors.get(`score.${part}`);
+      if (tensor) tensors.set(`v_head.summary.${part}`, tensor);
+      tensors.delete(`score.${part}`);
+    }
+  };
+  for (const [name, graph, maxLength] of [
+    ["gemma2-classifier", "gemma2", 8192],
+    ["mistral-classifier", "llama", 256],
+  ] as const)
+    for (const architecture of ["GRewardModel", "Gemma2ForCausalLM"]) {
+      const config = { architectures: [architecture], id2label: undefined, vhead_layer_type: "linear" };
+      const { plan, layout, problems } = await survey(name, config, rename);
+      expect({ layout, problems }).toEqual({ layout: "GRewardModel", problems: [] });
+      expect(plan?.metadata.get("general.architecture")?.value).toBe(graph);
+      expect(plan?.head.maxLength).toBe(maxLength);
+    }
+});
+
 describe("the length is capped", () => {
   it("at Mistral's window, which is 4096 where nothing is said", async () => {
     expect(await length("mistral-classifier", { sliding_window: undefined })).toBe(4096);
