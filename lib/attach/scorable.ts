@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { readJsonIfPresent } from "../checkpoint/json.ts";
 import type { JsonObject } from "../checkpoint/types.ts";
-import { configuredWindow } from "../convert/config.ts";
+import { configuredModel } from "../convert/config.ts";
 import { type Reading, readingOf } from "../convert/meaning.ts";
 import { padToken } from "../convert/plan.ts";
 import { isScoreheadError, ScoreheadError } from "../errors.ts";
@@ -111,11 +111,16 @@ const SIZES: readonly (readonly [key: string, size: keyof Backbone])[] = [
 
 /** A head of another model of the same width would give numbers too. */
 function requireSameModel(config: JsonObject, place: string, backbone: Backbone): void {
-  const odd = SIZES.find(([key, size]) => typeof config[key] === "number" && config[key] !== backbone[size]);
+  const graph = configuredModel(config, backbone.layers)?.graph ?? backbone.architecture;
+  const said = SIZES.map(([key, size]) => [key, config[key], backbone[size]] as const);
+  const odd =
+    graph === backbone.architecture
+      ? said.find(([, value, own]) => typeof value === "number" && value !== own)
+      : (["model_type", config.model_type, backbone.architecture] as const);
   if (!odd) return;
   throw new ScoreheadError(
     "ERR_HEAD",
-    `${place}: config.json says ${odd[0]} ${config[odd[0]]}, and the backbone has ${backbone[odd[1]]}. The head is of ` +
+    `${place}: config.json says ${odd[0]} ${JSON.stringify(odd[1])}, and the backbone has ${odd[2]}. The head is of ` +
       "another model.",
   );
 }
@@ -124,7 +129,7 @@ function requireSameModel(config: JsonObject, place: string, backbone: Backbone)
 function withinWindow(backbone: Backbone, config: JsonObject): Backbone {
   // The graph applies its window itself.
   if (backbone.window !== null) return backbone;
-  const window = configuredWindow(config, backbone.layers) ?? backbone.contextLength;
+  const window = configuredModel(config, backbone.layers)?.window ?? backbone.contextLength;
   return { ...backbone, contextLength: Math.min(backbone.contextLength, window) };
 }
 

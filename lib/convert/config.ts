@@ -136,10 +136,15 @@ function* whatDiffers(
     if (config.value(flag) === true) yield unsupported(`${flag} is true`);
 }
 
-/** The window of a model of so many layers by its config alone; null where it has none, or is no model that is known. */
-export function configuredWindow(config: JsonObject, layers: number): number | null {
+/** What a config by itself says of a model of so many layers: its graph, and its window; null where it is not known. */
+export function configuredModel(
+  config: JsonObject,
+  layers: number,
+): { readonly graph: string; readonly window: number | null } | null {
   const architecture = architectureOf(config);
-  return architecture ? slidingWindow(new ConfigReader(config, architecture.defaults), architecture, layers) : null;
+  if (!architecture) return null;
+  const reader = new ConfigReader(config, architecture.defaults);
+  return { graph: architecture.graph.name, window: slidingWindow(reader, architecture, layers) };
 }
 
 /** How many tokens a layer with a window looks back, itself included; null where none has a window. */

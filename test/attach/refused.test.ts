@@ -115,16 +115,15 @@ describe("refused:", () => {
     await refused(attach(file, path("refused.gguf"), await options()), code, part);
   });
 
-  it("a head of a model with more layers", async () => {
+  it.each([
+    ["more layers", { num_hidden_layers: 32 }, ["num_hidden_layers 32", "has 2"]],
+    ["another architecture", { model_type: "qwen2" }, ['model_type "qwen2"', "llama"]],
+  ])("a head of a model with %s", async (_, other, parts) => {
     const head = await headDirectory(space, "beaver-reward", "other-head");
     const config = join(head, "config.json");
-    writeFileSync(config, JSON.stringify({ ...JSON.parse(readFileSync(config, "utf8")), num_hidden_layers: 32 }));
-    await refused(
-      attach(await foreignFile(space, "beaver-reward"), path("x.gguf"), { head }),
-      "ERR_HEAD",
-      "num_hidden_layers 32",
-      "has 2",
-    );
+    writeFileSync(config, JSON.stringify({ ...JSON.parse(readFileSync(config, "utf8")), ...other }));
+    const file = await foreignFile(space, "beaver-reward");
+    await refused(attach(file, path("x.gguf"), { head }), "ERR_HEAD", ...parts);
   });
 
   it("what a file's own head says already", async () => {
