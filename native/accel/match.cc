@@ -41,6 +41,9 @@ Heads heads_of(const ggml_tensor* tensor) {
   return {static_cast<const uint8_t*>(tensor->data), tensor->nb[1], tensor->nb[2]};
 }
 
+// One token is bound by reading the weights, or the cache, which llama.cpp's own products do as fast, or faster.
+constexpr int64_t kLeastTokens = 2;
+
 }  // namespace
 
 const Kernel* product_kernel(const Kernels& kernels, const ggml_tensor* node) {
@@ -52,6 +55,7 @@ const Kernel* product_kernel(const Kernels& kernels, const ggml_tensor* node) {
   if (activations->type != GGML_TYPE_F32 || !is_contiguous(activations) || !is_contiguous(node)) return nullptr;
   // llama.cpp adds up float32 weights more precisely, in many short sums.
   if (weights->type == GGML_TYPE_F32) return nullptr;
+  if (activations->ne[1] * activations->ne[2] * activations->ne[3] < kLeastTokens) return nullptr;
   const Kernel* kernel = kernels.kernel(weights->type);
   return kernel && weights->ne[0] % kernel->input_step == 0 ? kernel : nullptr;
 }
@@ -67,7 +71,7 @@ bool match_attention(const Kernels& kernels, const Uses& uses, ggml_tensor* node
   if (mask && (mask->type != GGML_TYPE_F32 || mask->ne[2] != 1 || mask->ne[3] != 1)) return false;
   const auto size = [](ggml_type type) { return type == GGML_TYPE_F32 ? sizeof(float) : sizeof(ggml_fp16_t); };
   if (keys->nb[0] != size(keys->type) || values->nb[0] != size(values->type) || queries->nb[0] != sizeof(float)) return false;
-  if (keys->ne[0] != values->ne[1] || !is_contiguous(node)) return false;
+  if (queries->ne[1] < kLeastTokens || keys->ne[0] != values->ne[1] || !is_contiguous(node)) return false;
   const Kernel *key_kernel = kernels.kernel(keys->type), *value_kernel = kernels.kernel(values->type);
   if (!key_kernel || !value_kernel || !Attention::fits(*key_kernel, *value_kernel, keys->ne[0], keys->ne[1])) return false;
   found = {scores, soft_max, node};
