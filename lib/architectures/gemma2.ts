@@ -40,6 +40,7 @@ export const GEMMA2: Architecture = {
     "blk.{i}.post_ffw_norm": "layers.{i}.post_feedforward_layernorm",
   },
   defaults: {
+    pad_token_id: 0,
     head_dim: 256,
     num_key_value_heads: 4,
     hidden_activation: "gelu_pytorch_tanh",

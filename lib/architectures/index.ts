@@ -11,5 +11,10 @@ import type { Architecture, Graph } from "./types.ts";
 
 export const ARCHITECTURES: readonly Architecture[] = [LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, PHI3, INTERNLM2, GRANITE];
 
+/** The architecture that a config names; undefined where none that is known. */
+export function architectureOf({ model_type: name }: Readonly<Record<string, unknown>>): Architecture | undefined {
+  return ARCHITECTURES.find(({ modelType }) => modelType === name);
+}
+
 /** By `general.architecture`. */
 export const GRAPHS: ReadonlyMap<string, Graph> = new Map(ARCHITECTURES.map(({ graph }) => [graph.name, graph]));

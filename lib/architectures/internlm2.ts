@@ -41,6 +41,6 @@ export const INTERNLM2: Architecture = {
     "blk.{i}.ffn_up": "layers.{i}.feed_forward.w3",
     "blk.{i}.ffn_down": "layers.{i}.feed_forward.w2",
   },
-  defaults: {},
+  defaults: { pad_token_id: 0 },
   biases: (config) => (config.flag("bias", true) ? QKVO : []),
 };

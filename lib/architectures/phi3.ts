@@ -38,6 +38,6 @@ export const PHI3: Architecture = {
     "blk.{i}.ffn_up": "layers.{i}.mlp.gate_up_proj",
     "blk.{i}.ffn_down": "layers.{i}.mlp.down_proj",
   },
-  defaults: {},
+  defaults: { pad_token_id: 32_000 },
   biases: () => [],
 };

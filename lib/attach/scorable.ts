@@ -1,7 +1,10 @@
 /** A GGUF file with all that scoring needs: its own head, its classifier, or one that is attached, and its tokenizer. */
 import { join } from "node:path";
+import { architectureOf } from "../architectures/index.ts";
 import { readJsonIfPresent } from "../checkpoint/json.ts";
 import type { JsonObject } from "../checkpoint/types.ts";
+import { slidingWindow } from "../convert/config.ts";
+import { ConfigReader } from "../convert/config-reader.ts";
 import { type Reading, readingOf } from "../convert/meaning.ts";
 import { padToken } from "../convert/plan.ts";
 import { isScoreheadError, ScoreheadError } from "../errors.ts";
@@ -121,11 +124,11 @@ function requireSameModel(config: JsonObject, place: string, backbone: Backbone)
 
 /** A window that the file does not tell: beyond it, texts would attend to more than in the model that was trained. */
 function withinWindow(backbone: Backbone, config: JsonObject): Backbone {
-  const { sliding_window: window, use_sliding_window: isUsed } = config;
-  if (typeof window !== "number" || !(window >= 1) || isUsed === false) return backbone;
+  const architecture = architectureOf(config);
   // The graph applies its window itself.
-  if (backbone.window !== null) return backbone;
-  return { ...backbone, contextLength: Math.min(backbone.contextLength, window) };
+  if (!architecture || backbone.window !== null) return backbone;
+  const window = slidingWindow(new ConfigReader(config, architecture.defaults), architecture, backbone.layers);
+  return { ...backbone, contextLength: Math.min(backbone.contextLength, window ?? backbone.contextLength) };
 }
 
 /** How an attached head is read: as the user says, else by its profile, else as transformers' classifiers are. */

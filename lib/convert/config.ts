@@ -121,19 +121,19 @@ function refuseWhatDiffers(
 }
 
 /** How many tokens a layer with a window looks back, itself included; null where none has a window. */
-function slidingWindow(config: ConfigReader, { graph }: Architecture, layers: number): number | null {
+export function slidingWindow(config: ConfigReader, { graph, defaults }: Architecture, layers: number): number | null {
   const inUse = config.value("use_sliding_window") !== false;
-  const window = config.value("sliding_window") ?? null;
   const firstLayer = config.value("max_window_layers") ?? 0;
   const kinds = layerKinds(config, layers);
-  if (graph.window === "alternating") {
-    const expected = (i: number): boolean => i % 2 === 0;
-    if (kinds?.some((isSliding, i) => isSliding !== expected(i)))
-      throw unsupported("layer_types are not what llama.cpp computes, windows in every other layer");
-    return window === null ? null : config.integer("sliding_window");
-  }
+  const isAlternating = graph.window === "alternating";
+  if (isAlternating && kinds?.some((isSliding, i) => isSliding !== (i % 2 === 0)))
+    throw unsupported("layer_types are not what llama.cpp computes, windows in every other layer");
+  if ((config.value("sliding_window") ?? null) === null) return null;
+  const window = config.integer("sliding_window");
+  // Qwen's classes alone have a switch and layers without a window; others have it, whatever such keys say.
+  if (isAlternating || !("use_sliding_window" in defaults)) return window;
   const hasWindow = kinds ? kinds.includes(true) : !(Number(firstLayer) >= layers);
-  return inUse && window !== null && hasWindow ? config.integer("sliding_window") : null;
+  return inUse && hasWindow ? window : null;
 }
 
 /** Whether each layer has a sliding window, where the config lists that. */

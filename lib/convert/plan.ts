@@ -1,6 +1,7 @@
 /** What converting a checkpoint will do: every tensor accounted for, every key decided, nothing read but the head. */
 import { realpath } from "node:fs/promises";
 import { basename, resolve } from "node:path";
+import { architectureOf } from "../architectures/index.ts";
 import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../checkpoint/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import type { GgufValue, WritableType } from "../gguf/types.ts";
@@ -232,9 +233,14 @@ function requireCounted(layout: Layout, finder: TensorFinder, config: JsonObject
   );
 }
 
-/** null: the model has none, and transformers then reads the last token. -1 is how some configs write that. */
+/**
+ * null: the model has none, and transformers then reads the last token. -1 is how some configs write that. A config that
+ * does not say has the one of its class, unless that is no token of this vocabulary.
+ */
 export function padToken(config: JsonObject, vocabulary: number): number | null {
-  const id = config.pad_token_id ?? -1;
+  const assumed = architectureOf(config)?.defaults.pad_token_id;
+  const byClass = typeof assumed === "number" && assumed < vocabulary ? assumed : -1;
+  const id = config.pad_token_id === undefined ? byClass : (config.pad_token_id ?? -1);
   if (Number.isInteger(id) && (id as number) >= -1 && (id as number) < vocabulary)
     return id === -1 ? null : (id as number);
   throw new ScoreheadError(

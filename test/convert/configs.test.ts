@@ -65,6 +65,18 @@ describe("the length is capped", () => {
     expect(await length("mistral-classifier", { sliding_window: null })).toBe(32_768);
   });
 
+  it.each(["mistral-classifier", "phi3-classifier"] as const)(
+    "at the window of %s, whatever keys that its class does not have say",
+    async (name) => {
+      for (const config of [
+        { use_sliding_window: false },
+        { max_window_layers: 28 },
+        { layer_types: ["full_attention", "full_attention"] },
+      ])
+        expect(await length(name, { ...config, sliding_window: 100 })).toBe(100);
+    },
+  );
+
   it("at Qwen's window where it is in use and a layer has it", async () => {
     const on = { use_sliding_window: true, sliding_window: 1000, max_window_layers: 1 };
     expect(await length("qwen2-classifier", on)).toBe(1000);
@@ -92,6 +104,24 @@ describe("the length is capped", () => {
     });
     const none = await keys("gemma2-classifier", { sliding_window: null });
     expect(none["attention.sliding_window"]).toBe(8192);
+  });
+});
+
+describe("the pad token, which decides where a score is read", () => {
+  const padToken = async (name: CaseName, config: JsonObject): Promise<unknown> =>
+    (await survey(name, config)).plan?.metadata.get("tokenizer.ggml.padding_token_id")?.value;
+
+  it("is the class's where the config does not say", async () => {
+    for (const name of ["gemma2-classifier", "internlm2-reward"] as const) {
+      expect(await padToken(name, { pad_token_id: undefined })).toBe(0);
+      expect(await padToken(name, { pad_token_id: 7 })).toBe(7);
+      expect(await padToken(name, { pad_token_id: null })).toBeUndefined();
+    }
+    expect(await padToken("llama-classifier", { pad_token_id: undefined })).toBeUndefined();
+  });
+
+  it("is none where the class's is beyond the vocabulary", async () => {
+    expect(await padToken("phi3-classifier", { pad_token_id: undefined })).toBeUndefined();
   });
 });
 

@@ -104,13 +104,12 @@ describe("a plan", () => {
     expect(layout).toBe("LlamaModelForScore");
   });
 
-  it("caps the length at a sliding window, unless it is switched off", async () => {
+  it("caps the length at a sliding window", async () => {
     const from = await opened("dpa");
     const length = async (config: JsonObject): Promise<number> =>
       (await plan({ from, profile: "dpa", config })).head.maxLength;
     expect(await length({})).toBe(32_768);
     expect(await length({ sliding_window: 4096 })).toBe(4096);
-    expect(await length({ sliding_window: 4096, use_sliding_window: false })).toBe(32_768);
     expect(await length({ sliding_window: 100_000 })).toBe(32_768);
   });
 
