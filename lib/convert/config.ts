@@ -1,7 +1,9 @@
 /** A checkpoint's config → sizes and GGUF keys. What llama.cpp would compute differently is refused. */
 import type { Architecture, BackboneSizes } from "../architectures/types.ts";
+import type { ScoreheadError } from "../errors.ts";
 import type { GgufValue } from "../gguf/types.ts";
 import { f32, str, u32 } from "../gguf/values.ts";
+import { attempt, note } from "../problems.ts";
 import { type ConfigReader, invalidConfig, unsupported } from "./config-reader.ts";
 import { type Rope, readRope } from "./rope.ts";
 
@@ -21,24 +23,31 @@ export interface BackboneConfig {
 }
 
 /**
- * Reads the config of a backbone.
+ * Reads the config of a backbone. What is wrong beside its sizes is added to the problems, and the rest is still read.
  * @param vocabulary rows of the embedding
- * @throws ERR_CONFIG where a field is missing or absurd; ERR_UNSUPPORTED where llama.cpp computes something else
+ * @param problems gets ERR_CONFIG where a field is missing or absurd, ERR_UNSUPPORTED where llama.cpp computes something else
+ * @throws the same for sizes, without which no tensor can be judged
  */
-export function readConfig(config: ConfigReader, architecture: Architecture, vocabulary: number): BackboneConfig {
+export function readConfig(
+  config: ConfigReader,
+  architecture: Architecture,
+  vocabulary: number,
+  problems: ScoreheadError[],
+): BackboneConfig {
   const { graph } = architecture;
-  refuseWhatDiffers(config, architecture);
-  const positions = config.integer("max_position_embeddings");
-  const lengths = readSizes(config, architecture);
-  const rope = readRope(config, graph, lengths.headSize, positions);
+  const part = <T>(read: () => T, otherwise: T): T => attempt(problems, read) ?? otherwise;
+  for (const difference of whatDiffers(config, architecture)) note(problems, difference);
+  const { positions, ...lengths } = readSizes(config, architecture);
+  const unscaled: Rope = { rotary: lengths.headSize, maxLength: positions, keys: new Map(), factors: new Map() };
+  const rope = part(() => readRope(config, graph, lengths.headSize, positions), unscaled);
   const sizes: BackboneSizes = { ...lengths, rotary: rope.rotary, vocabulary };
-  const window = slidingWindow(config, architecture, sizes.layers);
+  const window = part(() => slidingWindow(config, architecture, sizes.layers), null);
   const capped = graph.window === "none" && window !== null;
   // Longer texts would attend to more than they should.
   const maxLength = capped ? Math.min(rope.maxLength, window) : rope.maxLength;
   const own = {
     ...(graph.window === "none" ? {} : { "attention.sliding_window": window ?? positions }),
-    ...architecture.keys?.(config, sizes),
+    ...part(() => architecture.keys?.(config, sizes) ?? {}, {}),
   };
   const values: [string, GgufValue][] = [
     ["block_count", u32(sizes.layers)],
@@ -49,7 +58,7 @@ export function readConfig(config: ConfigReader, architecture: Architecture, voc
     ["attention.head_count_kv", u32(sizes.kvHeads)],
     ["attention.key_length", u32(sizes.headSize)],
     ["attention.value_length", u32(sizes.headSize)],
-    ["attention.layer_norm_rms_epsilon", f32(config.positive("rms_norm_eps"))],
+    ["attention.layer_norm_rms_epsilon", f32(part(() => config.positive("rms_norm_eps"), Number.NaN))],
     ...rope.keys,
     ["vocab_size", u32(vocabulary)],
     ...Object.entries(own).map(([key, value]): [string, GgufValue] => [
@@ -66,12 +75,16 @@ export function readConfig(config: ConfigReader, architecture: Architecture, voc
       ...values.map(([key, value]): [string, GgufValue] => [`${graph.name}.${key}`, value]),
     ]),
     factors: rope.factors,
-    biases: biasesOf(config, architecture),
-    queryScale: architecture.queryScale?.(config, sizes) ?? 1,
+    biases: part(() => biasesOf(config, architecture), []),
+    queryScale: part(() => architecture.queryScale?.(config, sizes) ?? 1, 1),
   };
 }
 
-function readSizes(config: ConfigReader, { graph }: Architecture): Omit<BackboneSizes, "rotary" | "vocabulary"> {
+/** The sizes, and how many positions there are. */
+function readSizes(
+  config: ConfigReader,
+  { graph }: Architecture,
+): Omit<BackboneSizes, "rotary" | "vocabulary"> & { readonly positions: number } {
   const hiddenSize = config.integer("hidden_size");
   const heads = config.integer("num_attention_heads");
   const kvHeads = config.integer("num_key_value_heads", heads);
@@ -90,6 +103,7 @@ function readSizes(config: ConfigReader, { graph }: Architecture): Omit<Backbone
     heads,
     kvHeads,
     headSize,
+    positions: config.integer("max_position_embeddings"),
   };
 }
 
@@ -103,32 +117,33 @@ function biasesOf(config: ConfigReader, { biases, graph }: Architecture): readon
 }
 
 /** Settings that change the numbers and that this conversion does not carry over. */
-function refuseWhatDiffers(
+function* whatDiffers(
   config: ConfigReader,
   { modelType, activationKey = "hidden_act", graph }: Architecture,
-): void {
+): Generator<ScoreheadError> {
   const named = config.value("model_type") ?? modelType;
   if (named !== modelType)
-    throw unsupported(`model_type is ${JSON.stringify(named)}, and this architecture computes as "${modelType}"`);
+    yield unsupported(`model_type is ${JSON.stringify(named)}, and this architecture computes as "${modelType}"`);
   const activation = config.value(activationKey) ?? graph.activations[0];
   if (!graph.activations.includes(activation as string))
-    throw unsupported(
+    yield unsupported(
       `${activationKey} is ${JSON.stringify(activation)}, and llama.cpp computes ${graph.activations[0]}`,
     );
-  if (config.value("mlp_bias") === true) throw unsupported("mlp_bias is true, and the conversion has no biases there");
+  if (config.value("mlp_bias") === true) yield unsupported("mlp_bias is true, and the conversion has no biases there");
   for (const flag of ["is_encoder_decoder", "add_cross_attention", "use_bidirectional_attention"])
-    if (config.value(flag) === true) throw unsupported(`${flag} is true`);
+    if (config.value(flag) === true) yield unsupported(`${flag} is true`);
 }
 
 /** How many tokens a layer with a window looks back, itself included; null where none has a window. */
 export function slidingWindow(config: ConfigReader, { graph, defaults }: Architecture, layers: number): number | null {
   const inUse = config.value("use_sliding_window") !== false;
   const firstLayer = config.value("max_window_layers") ?? 0;
+  const given = config.value("sliding_window") ?? null;
   const kinds = layerKinds(config, layers);
   const isAlternating = graph.window === "alternating";
   if (isAlternating && kinds?.some((isSliding, i) => isSliding !== (i % 2 === 0)))
     throw unsupported("layer_types are not what llama.cpp computes, windows in every other layer");
-  if ((config.value("sliding_window") ?? null) === null) return null;
+  if (given === null) return null;
   const window = config.integer("sliding_window");
   // Qwen's classes alone have a switch and layers without a window; others have it, whatever such keys say.
   if (isAlternating || !("use_sliding_window" in defaults)) return window;

@@ -86,7 +86,7 @@ export async function surveyConversion(
   const chosen = attempt(problems, () => profileFor(options.profile, directory, name, config));
   const embedding = attempt(problems, () => findEmbedding(finder, layout));
   const vocabulary = embedding?.shape[0] ?? 0;
-  const backbone = attempt(problems, () => readConfig(reader, layout.architecture, vocabulary));
+  const backbone = attempt(problems, () => readConfig(reader, layout.architecture, vocabulary, problems));
   if (backbone) attempt(problems, () => refuseUnknownKeys(reader, layout));
   if (embedding) attempt(problems, () => requireVocabulary(embedding, config));
   const own = embedding && attempt(problems, () => ownType(embedding));
@@ -197,9 +197,10 @@ function requireVocabulary({ name, shape }: CheckpointTensor, { vocab_size }: Js
 }
 
 /** A setting that nobody has read may change what the model computes. */
-function refuseUnknownKeys(config: ConfigReader, { configKeys }: Layout): void {
-  const known = (key: string): boolean => isWithoutEffect(key, config.value(key)) || configKeys.includes(key);
-  const unknown = config.unread().filter((key) => !known(key));
+function refuseUnknownKeys(config: ConfigReader, { architecture, configKeys }: Layout): void {
+  // What is behind a setting that is wrong has not been read.
+  const own = [...configKeys, ...Object.keys(architecture.defaults)];
+  const unknown = config.unread().filter((key) => !isWithoutEffect(key, config.value(key)) && !own.includes(key));
   if (unknown.length === 0) return;
   throw new ScoreheadError(
     "ERR_UNSUPPORTED",

@@ -31,15 +31,16 @@ interface Given {
 
 /** Reads `rope_theta` and `rope_scaling`, or transformers 5's `rope_parameters`, in all their spellings. */
 export function readRope(config: ConfigReader, graph: Graph, headSize: number, positions: number): Rope {
+  const outer = SHARED.map((key) => config.value(key) ?? undefined);
   const { parameters, name } = scalingParameters(config);
-  const theta = agreeing(config, parameters, "rope_theta", name) ?? 10_000;
+  const [theta = 10_000, partial = 1, original = positions] = SHARED.map((key, i) =>
+    agreeing(key, outer[i], parameters.value(key) ?? undefined, name),
+  );
   if (typeof theta !== "number" || !Number.isFinite(theta) || theta <= 0)
     throw invalidConfig("rope_theta", theta, "a positive number");
-  const partial = agreeing(config, parameters, "partial_rotary_factor", name) ?? 1;
   const rotary = Math.floor(headSize * Number(partial));
   if (rotary !== headSize && !(graph.partialRotary && rotary > 0 && rotary < headSize && rotary % 2 === 0))
     throw unsupported(`partial_rotary_factor is ${JSON.stringify(partial)}`);
-  const original = agreeing(config, parameters, "original_max_position_embeddings", name) ?? positions;
   if (!Number.isInteger(original) || (original as number) < 1)
     throw invalidConfig("original_max_position_embeddings", original, "a positive integer");
   const given = { parameters, theta, rotary, positions, original: original as number };
@@ -68,9 +69,10 @@ function scalingParameters(config: ConfigReader): { readonly parameters: ConfigR
   return { parameters: new ConfigReader(given as JsonObject), name };
 }
 
-/** A setting that stands beside the parameters, among them, or, with one value, in both places. */
-function agreeing(config: ConfigReader, parameters: ConfigReader, key: string, name: string): unknown {
-  const [outer, inner] = [config.value(key) ?? undefined, parameters.value(key) ?? undefined];
+/** Settings that stand beside the parameters, among them, or, with one value, in both places. */
+const SHARED = ["rope_theta", "partial_rotary_factor", "original_max_position_embeddings"] as const;
+
+function agreeing(key: string, outer: unknown, inner: unknown, name: string): unknown {
   if (outer !== undefined && inner !== undefined && outer !== inner)
     throw invalidConfig(key, outer, `what ${name} says, ${JSON.stringify(inner)}`);
   return outer ?? inner;

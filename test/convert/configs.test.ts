@@ -350,9 +350,15 @@ it("a survey names everything that stands in the way", async () => {
     expect({ layout, plan }).toEqual({ layout: "GraniteForSequenceClassification", plan: null });
     return problems.map(({ code, message }) => `${code} ${message}`).join("\n");
   };
-  const all = await messages({ ...config, hidden_act: "silu" });
+  const wrong = { attention_multiplier: -1, rms_norm_eps: 0, rope_scaling: { type: "ntk" }, layer_types: ["x"] };
+  const all = await messages({ ...config, ...wrong });
   for (const part of [
-    /ERR_UNSUPPORTED .*experts/,
+    /ERR_UNSUPPORTED .*relu/,
+    /ERR_UNSUPPORTED .*"ntk"/,
+    /ERR_UNSUPPORTED .*layer_types/,
+    /ERR_CONFIG .*attention_multiplier/,
+    /ERR_CONFIG .*rms_norm_eps/,
+    /ERR_UNSUPPORTED config.json has experts: 8, which/,
     /ERR_TENSOR .*vocab_size 7/,
     /ERR_TENSOR .*lacks the tensor layers\.1\.mlp\.up_proj\.weight/,
     /ERR_HEAD .*5 outputs/,
@@ -360,7 +366,7 @@ it("a survey names everything that stands in the way", async () => {
   ])
     expect(all).toMatch(part);
   // Without sizes no tensor can be judged; what can be told is.
-  const early = await messages(config);
-  expect(early).toMatch(/ERR_UNSUPPORTED .*relu/);
-  expect(early).toMatch(/ERR_TENSOR .*vocab_size 7/);
+  const early = await messages({ ...config, hidden_size: 0 });
+  for (const part of [/ERR_UNSUPPORTED .*relu/, /ERR_CONFIG .*hidden_size/, /ERR_TENSOR .*vocab_size 7/])
+    expect(early).toMatch(part);
 });
