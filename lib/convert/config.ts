@@ -103,13 +103,7 @@ function biasesOf(config: ConfigReader, { biases, graph }: Architecture): readon
 }
 
 /** Settings that change the numbers and that this conversion does not carry over. */
-function refuseWhatDiffers(
-  config: ConfigReader,
-  { modelType, activationKey = "hidden_act", graph }: Architecture,
-): void {
-  const named = config.value("model_type") ?? modelType;
-  if (named !== modelType)
-    throw unsupported(`model_type is ${JSON.stringify(named)}, and this architecture computes as "${modelType}"`);
+function refuseWhatDiffers(config: ConfigReader, { activationKey = "hidden_act", graph }: Architecture): void {
   const activation = config.value(activationKey) ?? graph.activations[0];
   if (!graph.activations.includes(activation as string))
     throw unsupported(
