@@ -141,7 +141,7 @@ const ARMORM: Profile = {
 /** The class of two families, whose cards score the rendered text's ids and differ in the system turn. */
 const QWEN2_REWARD = {
   ...CLASSIFIER,
-  // The configs name no pad token; of the class's rules for one nothing is left but this.
+  // Their configs name no pad token, without which the class reads the last one.
   read: "last-token",
   architectures: ["Qwen2ForRewardModel"],
 } as const satisfies Partial<Profile>;
