@@ -3,10 +3,12 @@
  * names. Every architecture comes with transformers' and safe-rlhf's classes; a few classes are one of a kind. Names are
  * matched exactly; a tensor that neither the layout nor the architecture names is an error.
  */
+import { GEMMA2 } from "../architectures/gemma2.ts";
 import { ARCHITECTURES } from "../architectures/index.ts";
 import { INTERNLM2 } from "../architectures/internlm2.ts";
 import { LLAMA } from "../architectures/llama.ts";
 import { MISTRAL } from "../architectures/mistral.ts";
+import { QWEN2 } from "../architectures/qwen2.ts";
 import type { Architecture } from "../architectures/types.ts";
 import type { NormalizerRule } from "./head.ts";
 import { ARMORM_HEAD, GRM_HEADS, type HeadRule, SCORE_MLP } from "./head-rules.ts";
@@ -14,7 +16,8 @@ import { ARMORM_HEAD, GRM_HEADS, type HeadRule, SCORE_MLP } from "./head-rules.t
 export interface Layout {
   /** `architectures[0]` of the configs. */
   readonly classes: readonly string[];
-  readonly architecture: Architecture;
+  /** The backbones that such checkpoints have, by their `model_type`; the first where a config has none. */
+  readonly backbones: readonly [Architecture, ...Architecture[]];
   /** What stands before the backbone's tensor names. Several at once are aliases of one storage. */
   readonly prefixes: readonly string[];
   /** The heads that such checkpoints have; the first that is there. */
@@ -41,7 +44,7 @@ const REGRESSION_HEAD: readonly HeadRule[] = [{ kind: "linear", name: "regressio
 /** transformers' `…ForSequenceClassification`. */
 function sequenceClassification(architecture: Architecture): Layout {
   const classes = [`${architecture.className}ForSequenceClassification`];
-  return { ...COMMON, classes, architecture, heads: SCORE, labelled: true };
+  return { ...COMMON, classes, backbones: [architecture], heads: SCORE, labelled: true };
 }
 
 /** safe-rlhf, safe_rlhf/models/score_model: `LlamaForScore`, earlier `LlamaModelForScore`. */
@@ -49,7 +52,7 @@ function score(architecture: Architecture): Layout {
   return {
     ...COMMON,
     classes: [`${architecture.className}ForScore`, `${architecture.className}ModelForScore`],
-    architecture,
+    backbones: [architecture],
     heads: SCORE_HEAD,
     normalizer: { mean: "normalizer.mean", var: "normalizer.var" },
     configKeys: [
@@ -65,7 +68,7 @@ const ONE_OF_A_KIND: readonly Layout[] = [
     // RewardModel-Mistral-7B-for-DPA-v1, modeling_custom.py.
     ...COMMON,
     classes: ["MistralForAttributePrediction"],
-    architecture: MISTRAL,
+    backbones: [MISTRAL],
     heads: SCORE,
     labelled: true,
   },
@@ -74,7 +77,7 @@ const ONE_OF_A_KIND: readonly Layout[] = [
     // `transformer`. The config, where there is one, is the base model's.
     ...COMMON,
     classes: ["GPTRewardModel", "LlamaForCausalLM"],
-    architecture: LLAMA,
+    backbones: [LLAMA],
     prefixes: ["transformer.", "model.model.", "model."],
     heads: V_HEAD,
     toldBy: ["v_head.weight"],
@@ -83,7 +86,7 @@ const ONE_OF_A_KIND: readonly Layout[] = [
     // Ray2333/GRM-*, class GRewardModel; some configs name the base model's class.
     ...COMMON,
     classes: ["GRewardModel"],
-    architecture: LLAMA,
+    backbones: [LLAMA, MISTRAL, GEMMA2],
     heads: GRM_HEADS,
     toldBy: ["v_head.summary.0.weight", "v_head.summary.weight"],
     configKeys: ["vhead_layer_type", "vhead_num_layers", "vhead_num_neurons"],
@@ -92,27 +95,28 @@ const ONE_OF_A_KIND: readonly Layout[] = [
     // infly/INF-ORM-Llama3.1-70B.
     ...COMMON,
     classes: ["INFORMForSequenceClassification"],
-    architecture: LLAMA,
+    backbones: [LLAMA],
     heads: [SCORE_MLP],
     labelled: true,
   },
   {
-    // RLHFlow/ArmoRM-Llama3-8B-v0.1.
+    // RLHFlow/ArmoRM-Llama3-8B-v0.1. Its `num_labels` count the mixed score, and not the rewards.
     ...COMMON,
     classes: ["LlamaForRewardModelWithGating"],
-    architecture: LLAMA,
+    backbones: [LLAMA],
     heads: [ARMORM_HEAD],
-    labelled: true,
     configKeys: ["gating_temperature", "gating_n_hidden", "gating_hidden_dim", "num_objectives"],
   },
+  // Qwen/WorldPM-72B and Qwen2.5-Math-RM-72B, modeling_qwen2_rm.py: one output, whatever the config.
+  { ...COMMON, classes: ["Qwen2ForRewardModel"], backbones: [QWEN2], heads: [SCORE_MLP] },
   // UltraRM-13b, and Eurus-RM-7b's modeling_eurus_rm.py.
-  { ...COMMON, classes: ["LlamaRewardModel"], architecture: LLAMA, heads: REGRESSION_HEAD },
-  { ...COMMON, classes: ["EurusRewardModel"], architecture: MISTRAL, heads: REGRESSION_HEAD },
+  { ...COMMON, classes: ["LlamaRewardModel"], backbones: [LLAMA], heads: REGRESSION_HEAD },
+  { ...COMMON, classes: ["EurusRewardModel"], backbones: [MISTRAL], heads: REGRESSION_HEAD },
   {
     // internlm2-*-reward, modeling_internlm2.py: the score is that of the token `reward_token_id`, 92527.
     ...COMMON,
     classes: ["InternLM2ForRewardModel"],
-    architecture: INTERNLM2,
+    backbones: [INTERNLM2],
     heads: V_HEAD,
   },
 ];

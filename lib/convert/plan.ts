@@ -2,6 +2,7 @@
 import { realpath } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { architectureOf } from "../architectures/index.ts";
+import type { Architecture } from "../architectures/types.ts";
 import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../checkpoint/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import type { GgufValue, WritableType } from "../gguf/types.ts";
@@ -15,7 +16,7 @@ import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import { readConfig } from "./config.ts";
 import { isWithoutEffect } from "./config-keys.ts";
-import { ConfigReader } from "./config-reader.ts";
+import { ConfigReader, unsupported } from "./config-reader.ts";
 import { FILE_TYPE, needsQuantizer, WRITTEN_TYPES } from "./file-type.ts";
 import { headTensor, readHead } from "./head.ts";
 import { LAYOUTS, type Layout } from "./layouts.ts";
@@ -79,14 +80,16 @@ export async function surveyConversion(
     note(problems, noConfig(checkpoint));
     return { plan: null, layout: name, problems };
   }
-  const reader = new ConfigReader(config, layout.architecture.defaults);
+  const architecture = attempt(problems, () => backboneOf(layout, config));
+  if (!architecture) return { plan: null, layout: name, problems };
+  const reader = new ConfigReader(config, architecture.defaults);
   const finder = new TensorFinder(checkpoint, layout);
   const origin = sourceOf(checkpoint.directory, config);
   const directory = origin.repository || (await directoryName(checkpoint.directory));
   const chosen = attempt(problems, () => profileFor(options.profile, directory, name, config));
-  const embedding = attempt(problems, () => findEmbedding(finder, layout));
+  const embedding = attempt(problems, () => findEmbedding(finder, architecture, layout));
   const vocabulary = embedding?.shape[0] ?? 0;
-  const backbone = attempt(problems, () => readConfig(reader, layout.architecture, vocabulary, problems));
+  const backbone = attempt(problems, () => readConfig(reader, architecture, vocabulary, problems));
   if (backbone) attempt(problems, () => refuseUnknownKeys(reader, layout));
   if (embedding) attempt(problems, () => requireVocabulary(embedding, config));
   const own = embedding && attempt(problems, () => ownType(embedding));
@@ -163,6 +166,15 @@ export function configuredClass(config: JsonObject | null): string | null {
   return typeof named === "string" ? named : null;
 }
 
+/** @throws ERR_UNSUPPORTED where the config names a backbone that the layout does not have */
+function backboneOf({ backbones, classes }: Layout, { model_type }: JsonObject): Architecture {
+  const named = model_type ?? backbones[0].modelType;
+  const found = backbones.find(({ modelType }) => modelType === named);
+  if (found) return found;
+  const known = backbones.map(({ modelType }) => JSON.stringify(modelType)).join(", ");
+  throw unsupported(`model_type is ${JSON.stringify(named)}, and ${classes[0]} converts with ${known}`);
+}
+
 function noConfig({ directory }: Checkpoint): ScoreheadError {
   return new ScoreheadError(
     "ERR_CONFIG",
@@ -180,8 +192,8 @@ function profileFor(
   return chooseProfile({ profileName, repository, architecture, scoreType });
 }
 
-function findEmbedding(finder: TensorFinder, { architecture, prefixes }: Layout): CheckpointTensor {
-  const name = `${architecture.names.token_embd}.weight`;
+function findEmbedding(finder: TensorFinder, { names }: Architecture, { prefixes }: Layout): CheckpointTensor {
+  const name = `${names.token_embd}.weight`;
   const embedding = finder.backbone(name);
   if (!embedding) throw missing([`${prefixes[0]}${name}`], finder.place);
   requireShape(embedding, [null, null]);
