@@ -5,7 +5,7 @@
   "target_defaults": {
     "cflags_cc!": ["-fno-exceptions", "-std=gnu++17"],
     "cflags_cc": ["-std=c++17", "-O2", "-g", "-Wall", "-Wextra"],
-    "conditions": [["sanitize!=''", { "cflags_cc": ["-fsanitize=<(sanitize)"], "ldflags": ["-fsanitize=<(sanitize)"] }]]
+    "conditions": [["sanitize!=''", { "cflags_cc": ["-fsanitize=<(sanitize)", "-fno-sanitize-recover=all"], "ldflags": ["-fsanitize=<(sanitize)"] }]]
   },
   "targets": [
     {
