@@ -1,10 +1,8 @@
 /** A GGUF file with all that scoring needs: its own head, its classifier, or one that is attached, and its tokenizer. */
 import { join } from "node:path";
-import { architectureOf } from "../architectures/index.ts";
 import { readJsonIfPresent } from "../checkpoint/json.ts";
 import type { JsonObject } from "../checkpoint/types.ts";
-import { slidingWindow } from "../convert/config.ts";
-import { ConfigReader } from "../convert/config-reader.ts";
+import { configuredWindow } from "../convert/config.ts";
 import { type Reading, readingOf } from "../convert/meaning.ts";
 import { padToken } from "../convert/plan.ts";
 import { isScoreheadError, ScoreheadError } from "../errors.ts";
@@ -124,10 +122,9 @@ function requireSameModel(config: JsonObject, place: string, backbone: Backbone)
 
 /** A window that the file does not tell: beyond it, texts would attend to more than in the model that was trained. */
 function withinWindow(backbone: Backbone, config: JsonObject): Backbone {
-  const architecture = architectureOf(config);
   // The graph applies its window itself.
-  if (!architecture || backbone.window !== null) return backbone;
-  const window = slidingWindow(new ConfigReader(config, architecture.defaults), architecture, backbone.layers);
+  if (backbone.window !== null) return backbone;
+  const window = configuredWindow(config, backbone.layers);
   return { ...backbone, contextLength: Math.min(backbone.contextLength, window ?? backbone.contextLength) };
 }
 

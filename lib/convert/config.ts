@@ -1,10 +1,12 @@
 /** A checkpoint's config → sizes and GGUF keys. What llama.cpp would compute differently is refused. */
+import { architectureOf } from "../architectures/index.ts";
 import type { Architecture, BackboneSizes } from "../architectures/types.ts";
+import type { JsonObject } from "../checkpoint/types.ts";
 import type { ScoreheadError } from "../errors.ts";
 import type { GgufValue } from "../gguf/types.ts";
 import { f32, str, u32 } from "../gguf/values.ts";
 import { attempt, note } from "../problems.ts";
-import { type ConfigReader, invalidConfig, unsupported } from "./config-reader.ts";
+import { ConfigReader, invalidConfig, unsupported } from "./config-reader.ts";
 import { type Rope, readRope } from "./rope.ts";
 
 export interface BackboneConfig {
@@ -131,8 +133,14 @@ function* whatDiffers(
     if (config.value(flag) === true) yield unsupported(`${flag} is true`);
 }
 
+/** The window that a config tells of; null where it has none, or names no architecture that is known. */
+export function configuredWindow(config: JsonObject, layers: number): number | null {
+  const architecture = architectureOf(config);
+  return architecture ? slidingWindow(new ConfigReader(config, architecture.defaults), architecture, layers) : null;
+}
+
 /** How many tokens a layer with a window looks back, itself included; null where none has a window. */
-export function slidingWindow(config: ConfigReader, { graph, defaults }: Architecture, layers: number): number | null {
+function slidingWindow(config: ConfigReader, { graph, defaults }: Architecture, layers: number): number | null {
   const inUse = config.value("use_sliding_window") !== false;
   const firstLayer = config.value("max_window_layers") ?? 0;
   const given = config.value("sliding_window") ?? null;

@@ -90,7 +90,7 @@ export async function surveyConversion(
   const embedding = attempt(problems, () => findEmbedding(finder, architecture, layout));
   const vocabulary = embedding?.shape[0] ?? 0;
   const backbone = attempt(problems, () => readConfig(reader, architecture, vocabulary, problems));
-  if (backbone) attempt(problems, () => refuseUnknownKeys(reader, layout));
+  if (backbone) attempt(problems, () => refuseUnknownKeys(reader, architecture, layout));
   if (embedding) attempt(problems, () => requireVocabulary(embedding, config));
   const own = embedding && attempt(problems, () => ownType(embedding));
   if (!backbone || !embedding || !own) return { plan: null, layout: name, problems };
@@ -209,9 +209,9 @@ function requireVocabulary({ name, shape }: CheckpointTensor, { vocab_size }: Js
 }
 
 /** A setting that nobody has read may change what the model computes. */
-function refuseUnknownKeys(config: ConfigReader, { architecture, configKeys }: Layout): void {
+function refuseUnknownKeys(config: ConfigReader, { defaults }: Architecture, { configKeys }: Layout): void {
   // What is behind a setting that is wrong has not been read.
-  const own = [...configKeys, ...Object.keys(architecture.defaults)];
+  const own = [...configKeys, ...Object.keys(defaults)];
   const unknown = config.unread().filter((key) => !isWithoutEffect(key, config.value(key)) && !own.includes(key));
   if (unknown.length === 0) return;
   throw new ScoreheadError(
