@@ -5,7 +5,7 @@
     "cflags_cc!": ["-fno-exceptions", "-std=gnu++17"],
     "cflags_cc": ["-std=c++17", "-Wall", "-Wextra", "-fvisibility=hidden"],
     "conditions": [
-      ["sanitize!=''", { "cflags_cc": ["-fsanitize=<(sanitize)", "-g"], "ldflags": ["-fsanitize=<(sanitize)"] }]
+      ["sanitize!=''", { "cflags_cc": ["-fsanitize=<(sanitize)", "-fno-sanitize-recover=all", "-g"], "ldflags": ["-fsanitize=<(sanitize)"] }]
     ]
   },
   "targets": [

@@ -27,7 +27,7 @@ export function buildAddon(/** @type {readonly string[]} */ ...extra) {
 /** Runs commands of node-gyp in a folder with a binding.gyp. @param {string} folder @param {readonly string[]} args */
 export function compile(folder, ...args) {
   ensureHeaders();
-  const result = spawnSync(process.execPath, [nodeGyp(), ...args, "--jobs=max", ...nodedir()], {
+  const result = spawnSync(process.execPath, [nodeGyp(), "--jobs=max", ...nodedir(), ...args], {
     cwd: folder,
     stdio: ["ignore", process.stderr, process.stderr],
   });

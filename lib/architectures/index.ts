@@ -9,7 +9,16 @@ import { QWEN2 } from "./qwen2.ts";
 import { QWEN3 } from "./qwen3.ts";
 import type { Architecture, Graph } from "./types.ts";
 
-export const ARCHITECTURES: readonly Architecture[] = [LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, PHI3, INTERNLM2, GRANITE];
+export const ARCHITECTURES: readonly [Architecture, ...Architecture[]] = [
+  LLAMA,
+  MISTRAL,
+  QWEN2,
+  QWEN3,
+  GEMMA2,
+  PHI3,
+  INTERNLM2,
+  GRANITE,
+];
 
 /** The architecture that a config names; undefined where none that is known. */
 export function architectureOf({ model_type: name }: Readonly<Record<string, unknown>>): Architecture | undefined {

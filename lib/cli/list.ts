@@ -9,8 +9,8 @@ export function listCommand(): Command {
   return new Command("list")
     .summary("list the converted models in the cache")
     .description(
-      "List the models that were converted into the cache, from the hub or from directories: what to load each by, " +
-        "its type, size, last use and path. Downloads are in the hub cache, which other tools share.",
+      "List the models that were converted into the cache, from the hub or from directories, and copies of files that " +
+        "llama.cpp does not open as they are: what to load each by, its type, size, last use and path. Downloads are in the hub cache, which other tools share.",
     )
     .option("--json", "print the models as one JSON array")
     .action(run);

@@ -121,11 +121,8 @@ function biasesOf(config: ConfigReader, { biases, graph }: Architecture): readon
 /** Settings that change the numbers and that this conversion does not carry over. */
 function* whatDiffers(
   config: ConfigReader,
-  { modelType, activationKey = "hidden_act", graph }: Architecture,
+  { activationKey = "hidden_act", graph }: Architecture,
 ): Generator<ScoreheadError> {
-  const named = config.value("model_type") ?? modelType;
-  if (named !== modelType)
-    yield unsupported(`model_type is ${JSON.stringify(named)}, and this architecture computes as "${modelType}"`);
   const activation = config.value(activationKey) ?? graph.activations[0];
   if (!graph.activations.includes(activation as string))
     yield unsupported(

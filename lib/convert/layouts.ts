@@ -7,14 +7,16 @@ import { ARCHITECTURES } from "../architectures/index.ts";
 import { INTERNLM2 } from "../architectures/internlm2.ts";
 import { LLAMA } from "../architectures/llama.ts";
 import { MISTRAL } from "../architectures/mistral.ts";
+import { QWEN2 } from "../architectures/qwen2.ts";
 import type { Architecture } from "../architectures/types.ts";
 import type { NormalizerRule } from "./head.ts";
 import { ARMORM_HEAD, GRM_HEADS, type HeadRule, SCORE_MLP } from "./head-rules.ts";
 
 export interface Layout {
-  /** `architectures[0]` of the configs. Where several layouts have one class, `model_type` tells which is meant. */
+  /** `architectures[0]` of the configs. */
   readonly classes: readonly string[];
-  readonly architecture: Architecture;
+  /** The backbones that such checkpoints have, by their `model_type`; the first where a config has none. */
+  readonly backbones: readonly [Architecture, ...Architecture[]];
   /** What stands before the backbone's tensor names. Several at once are aliases of one storage. */
   readonly prefixes: readonly string[];
   /** The heads that such checkpoints have; the first that is there. */
@@ -41,7 +43,7 @@ const REGRESSION_HEAD: readonly HeadRule[] = [{ kind: "linear", name: "regressio
 /** transformers' `…ForSequenceClassification`. */
 function sequenceClassification(architecture: Architecture): Layout {
   const classes = [`${architecture.className}ForSequenceClassification`];
-  return { ...COMMON, classes, architecture, heads: SCORE, labelled: true };
+  return { ...COMMON, classes, backbones: [architecture], heads: SCORE, labelled: true };
 }
 
 /** safe-rlhf, safe_rlhf/models/score_model: `LlamaForScore`, earlier `LlamaModelForScore`. */
@@ -49,7 +51,7 @@ function score(architecture: Architecture): Layout {
   return {
     ...COMMON,
     classes: [`${architecture.className}ForScore`, `${architecture.className}ModelForScore`],
-    architecture,
+    backbones: [architecture],
     heads: SCORE_HEAD,
     normalizer: { mean: "normalizer.mean", var: "normalizer.var" },
     configKeys: [
@@ -60,24 +62,12 @@ function score(architecture: Architecture): Layout {
   };
 }
 
-/** Ray2333/GRM-*, GRewardModel: one class for any backbone; some configs name the base model's class. */
-function generalizable(architecture: Architecture): Layout {
-  return {
-    ...COMMON,
-    classes: ["GRewardModel"],
-    architecture,
-    heads: GRM_HEADS,
-    toldBy: ["v_head.summary.0.weight", "v_head.summary.weight"],
-    configKeys: ["vhead_layer_type", "vhead_num_layers", "vhead_num_neurons"],
-  };
-}
-
 const ONE_OF_A_KIND: readonly Layout[] = [
   {
     // RewardModel-Mistral-7B-for-DPA-v1, modeling_custom.py.
     ...COMMON,
     classes: ["MistralForAttributePrediction"],
-    architecture: MISTRAL,
+    backbones: [MISTRAL],
     heads: SCORE,
     labelled: true,
   },
@@ -86,36 +76,46 @@ const ONE_OF_A_KIND: readonly Layout[] = [
     // `transformer`. The config, where there is one, is the base model's.
     ...COMMON,
     classes: ["GPTRewardModel", "LlamaForCausalLM"],
-    architecture: LLAMA,
+    backbones: [LLAMA],
     prefixes: ["transformer.", "model.model.", "model."],
     heads: V_HEAD,
     toldBy: ["v_head.weight"],
   },
   {
+    // Ray2333/GRM-*, GRewardModel, which takes any causal model; some configs name the base model's class.
+    ...COMMON,
+    classes: ["GRewardModel"],
+    backbones: ARCHITECTURES,
+    heads: GRM_HEADS,
+    toldBy: ["v_head.summary.0.weight", "v_head.summary.weight"],
+    configKeys: ["vhead_layer_type", "vhead_num_layers", "vhead_num_neurons"],
+  },
+  {
     // infly/INF-ORM-Llama3.1-70B.
     ...COMMON,
     classes: ["INFORMForSequenceClassification"],
-    architecture: LLAMA,
+    backbones: [LLAMA],
     heads: [SCORE_MLP],
     labelled: true,
   },
   {
-    // RLHFlow/ArmoRM-Llama3-8B-v0.1.
+    // RLHFlow/ArmoRM-Llama3-8B-v0.1. Its `num_labels` count the mixed score, and not the rewards.
     ...COMMON,
     classes: ["LlamaForRewardModelWithGating"],
-    architecture: LLAMA,
+    backbones: [LLAMA],
     heads: [ARMORM_HEAD],
-    labelled: true,
     configKeys: ["gating_temperature", "gating_n_hidden", "gating_hidden_dim", "num_objectives"],
   },
+  // Qwen/WorldPM-72B and Qwen2.5-Math-RM-72B, modeling_qwen2_rm.py: one output, whatever the config.
+  { ...COMMON, classes: ["Qwen2ForRewardModel"], backbones: [QWEN2], heads: [SCORE_MLP] },
   // UltraRM-13b, and Eurus-RM-7b's modeling_eurus_rm.py.
-  { ...COMMON, classes: ["LlamaRewardModel"], architecture: LLAMA, heads: REGRESSION_HEAD },
-  { ...COMMON, classes: ["EurusRewardModel"], architecture: MISTRAL, heads: REGRESSION_HEAD },
+  { ...COMMON, classes: ["LlamaRewardModel"], backbones: [LLAMA], heads: REGRESSION_HEAD },
+  { ...COMMON, classes: ["EurusRewardModel"], backbones: [MISTRAL], heads: REGRESSION_HEAD },
   {
     // internlm2-*-reward, modeling_internlm2.py: the score is that of the token `reward_token_id`, 92527.
     ...COMMON,
     classes: ["InternLM2ForRewardModel"],
-    architecture: INTERNLM2,
+    backbones: [INTERNLM2],
     heads: V_HEAD,
   },
 ];
@@ -123,7 +123,6 @@ const ONE_OF_A_KIND: readonly Layout[] = [
 export const LAYOUTS: readonly Layout[] = [
   ...ARCHITECTURES.flatMap((architecture) => [sequenceClassification(architecture), score(architecture)]),
   ...ONE_OF_A_KIND,
-  ...ARCHITECTURES.map(generalizable),
 ];
 
 /** The vocabulary matrix, and rotary frequencies, which old transformers stored: they follow from the config. */

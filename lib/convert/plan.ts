@@ -2,6 +2,7 @@
 import { realpath } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { architectureOf } from "../architectures/index.ts";
+import type { Architecture } from "../architectures/types.ts";
 import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../checkpoint/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import type { GgufValue, WritableType } from "../gguf/types.ts";
@@ -15,7 +16,7 @@ import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import { readConfig } from "./config.ts";
 import { isWithoutEffect } from "./config-keys.ts";
-import { ConfigReader } from "./config-reader.ts";
+import { ConfigReader, unsupported } from "./config-reader.ts";
 import { FILE_TYPE, needsQuantizer, WRITTEN_TYPES } from "./file-type.ts";
 import { headTensor, readHead } from "./head.ts";
 import { LAYOUTS, type Layout } from "./layouts.ts";
@@ -79,15 +80,17 @@ export async function surveyConversion(
     note(problems, noConfig(checkpoint));
     return { plan: null, layout: name, problems };
   }
-  const reader = new ConfigReader(config, layout.architecture.defaults);
+  const architecture = attempt(problems, () => backboneOf(layout, config));
+  if (!architecture) return { plan: null, layout: name, problems };
+  const reader = new ConfigReader(config, architecture.defaults);
   const finder = new TensorFinder(checkpoint, layout);
   const origin = sourceOf(checkpoint.directory, config);
   const directory = origin.repository || (await directoryName(checkpoint.directory));
   const chosen = attempt(problems, () => profileFor(options.profile, directory, name, config));
-  const embedding = attempt(problems, () => findEmbedding(finder, layout));
+  const embedding = attempt(problems, () => findEmbedding(finder, architecture, layout));
   const vocabulary = embedding?.shape[0] ?? 0;
-  const backbone = attempt(problems, () => readConfig(reader, layout.architecture, vocabulary, problems));
-  if (backbone) attempt(problems, () => refuseUnknownKeys(reader, layout));
+  const backbone = attempt(problems, () => readConfig(reader, architecture, vocabulary, problems));
+  if (backbone) attempt(problems, () => refuseUnknownKeys(reader, architecture, layout));
   if (embedding) attempt(problems, () => requireVocabulary(embedding, config));
   const own = embedding && attempt(problems, () => ownType(embedding));
   if (!backbone || !embedding || !own) return { plan: null, layout: name, problems };
@@ -138,7 +141,7 @@ function findLayout(checkpoint: Checkpoint, config: JsonObject | null): FoundLay
   const found = layoutOf(checkpoint.tensors, config);
   if (found) return found;
   const named = configuredClass(config);
-  const known = [...new Set(LAYOUTS.flatMap(({ classes }) => classes[0] ?? []))].join(", ");
+  const known = LAYOUTS.flatMap(({ classes }) => classes[0] ?? []).join(", ");
   throw new ScoreheadError(
     "ERR_UNSUPPORTED",
     `${checkpoint.directory}: ${named ? `the architecture ${named} is not supported` : "no architecture is named in a config.json"}. Supported: ${known}.`,
@@ -151,12 +154,8 @@ function findLayout(checkpoint: Checkpoint, config: JsonObject | null): FoundLay
  */
 export function layoutOf(tensors: Checkpoint["tensors"], config: JsonObject | null): FoundLayout | null {
   const name = configuredClass(config);
-  const find = (isMeant: (layout: Layout) => boolean | undefined): Layout | undefined => {
-    const candidates = LAYOUTS.filter(isMeant);
-    return candidates.find(({ architecture }) => architecture.modelType === config?.model_type) ?? candidates[0];
-  };
-  const named = find(({ classes }) => classes.some((known) => known === name));
-  const told = find(({ toldBy }) => toldBy?.some((tensor) => tensors.has(tensor)));
+  const named = LAYOUTS.find(({ classes }) => classes.some((known) => known === name));
+  const told = LAYOUTS.find(({ toldBy }) => toldBy?.some((tensor) => tensors.has(tensor)));
   const hasHead = named?.heads.some((rule) => tensors.has(headTensor(rule)));
   if (told && (!hasHead || named === told)) return { layout: told, name: told.classes[0] as string };
   return named && name ? { layout: named, name } : null;
@@ -165,6 +164,15 @@ export function layoutOf(tensors: Checkpoint["tensors"], config: JsonObject | nu
 export function configuredClass(config: JsonObject | null): string | null {
   const named: unknown = Array.isArray(config?.architectures) ? config.architectures[0] : null;
   return typeof named === "string" ? named : null;
+}
+
+/** @throws ERR_UNSUPPORTED where the config names a backbone that the layout does not have */
+function backboneOf({ backbones, classes }: Layout, { model_type }: JsonObject): Architecture {
+  const named = model_type ?? backbones[0].modelType;
+  const found = backbones.find(({ modelType }) => modelType === named);
+  if (found) return found;
+  const known = backbones.map(({ modelType }) => JSON.stringify(modelType)).join(", ");
+  throw unsupported(`model_type is ${JSON.stringify(named)}, and ${classes[0]} converts with ${known}`);
 }
 
 function noConfig({ directory }: Checkpoint): ScoreheadError {
@@ -184,8 +192,8 @@ function profileFor(
   return chooseProfile({ profileName, repository, architecture, scoreType });
 }
 
-function findEmbedding(finder: TensorFinder, { architecture, prefixes }: Layout): CheckpointTensor {
-  const name = `${architecture.names.token_embd}.weight`;
+function findEmbedding(finder: TensorFinder, { names }: Architecture, { prefixes }: Layout): CheckpointTensor {
+  const name = `${names.token_embd}.weight`;
   const embedding = finder.backbone(name);
   if (!embedding) throw missing([`${prefixes[0]}${name}`], finder.place);
   requireShape(embedding, [null, null]);
@@ -201,9 +209,9 @@ function requireVocabulary({ name, shape }: CheckpointTensor, { vocab_size }: Js
 }
 
 /** A setting that nobody has read may change what the model computes. */
-function refuseUnknownKeys(config: ConfigReader, { architecture, configKeys }: Layout): void {
+function refuseUnknownKeys(config: ConfigReader, { defaults }: Architecture, { configKeys }: Layout): void {
   // What is behind a setting that is wrong has not been read.
-  const own = [...configKeys, ...Object.keys(architecture.defaults)];
+  const own = [...configKeys, ...Object.keys(defaults)];
   const unknown = config.unread().filter((key) => !isWithoutEffect(key, config.value(key)) && !own.includes(key));
   if (unknown.length === 0) return;
   throw new ScoreheadError(

@@ -121,7 +121,7 @@ const OPENBMB = {
 const ULTRARM: Profile = {
   ...OPENBMB,
   name: "ultrarm",
-  // The card's `ultrarm_template`; the two examples below it have one line break there.
+  // The card's `ultrarm_template`, and HH-RLHF's, which it is trained on; the card's two examples have one line break.
   template: oneTurn((question, answer) => `Human: ${question}\n\nAssistant: ${answer}`),
   repositories: [words("ultrarm")],
   architectures: ["LlamaRewardModel"],

@@ -2,8 +2,8 @@
 import { words } from "./names.ts";
 import type { CheckpointTemplate, Profile } from "./types.ts";
 
-function chat(bos: CheckpointTemplate["bos"]): CheckpointTemplate {
-  return { kind: "chat", bos, appendsReadToken: false };
+function chat(bos: CheckpointTemplate["bos"], system: string | null = null): CheckpointTemplate {
+  return { kind: "chat", bos, system, appendsReadToken: false };
 }
 
 /**
@@ -51,7 +51,8 @@ const FSFAIRX: Profile = {
   repositories: [words("fsfairx"), words("offsetbias", "rm")],
   source:
     "https://huggingface.co/sfairXC/FsfairX-LLaMA3-RM-v0.1, https://huggingface.co/NCSOFT/Llama-3-OffsetBias-RM-8B: " +
-    '`.replace(tokenizer.bos_token, "")` on the rendered text; https://github.com/RLHFlow/RLHF-Reward-Modeling',
+    '`.replace(tokenizer.bos_token, "")` on the rendered text; bradley-terry-rm/llama3_rm.py and ' +
+    "useful_code/eval_reward_bench_bt.py of https://github.com/RLHFlow/RLHF-Reward-Modeling",
 };
 
 const RM_MISTRAL: Profile = {
@@ -83,10 +84,12 @@ const INTERNLM2: Profile = {
   name: "internlm2",
   // `reward_token_id` of the configs, which goes before this.
   read: "token:92527",
-  template: { kind: "chat", bos: "once", appendsReadToken: true },
+  template: { ...chat("once"), appendsReadToken: true },
   repositories: [words("internlm2?", "reward")],
   architectures: ["InternLM2ForRewardModel"],
   architectureIdentifies: "likely",
+  // Its config has the same keys. It scores an answer beside a reference: https://github.com/InternLM/POLAR.
+  others: [words("polar")],
   source:
     "https://huggingface.co/internlm/internlm2-7b-reward (and -1_8b-, -20b-): get_score of modeling_internlm2.py, " +
     "which encodes the rendered text without special tokens and appends the reward token",
@@ -97,6 +100,7 @@ const GRM: Profile = {
   name: "grm",
   // The last token that the attention mask keeps.
   read: "last-token",
+  // One BOS, as everywhere: the card's own code and the training have a second one before that of the template.
   template: chat("once"),
   // The ones called rewardmodel are classifiers of transformers.
   repositories: [/(?:^|[^a-z0-9])grm(?![a-z0-9])(?!.*rewardmodel)/i],
@@ -134,6 +138,35 @@ const ARMORM: Profile = {
     "apply_chat_template; arXiv:2406.12845",
 };
 
+/** The class of two families, whose cards score the rendered text's ids and differ in the system turn. */
+const QWEN2_REWARD = {
+  ...CLASSIFIER,
+  // Their configs name no pad token, without which the class reads the last one.
+  read: "last-token",
+  architectures: ["Qwen2ForRewardModel"],
+} as const satisfies Partial<Profile>;
+
+const WORLDPM: Profile = {
+  ...QWEN2_REWARD,
+  name: "worldpm",
+  template: chat("once", ""),
+  repositories: [words("worldpm")],
+  architectureIdentifies: "likely",
+  source:
+    "https://huggingface.co/Qwen/WorldPM-72B (and its fine-tuned versions); README.md of https://github.com/QwenLM/WorldPM: " +
+    "get_score, an empty system prompt as in training, the hidden state of the <|endoftext|> that the text ends with",
+};
+
+const QWEN_MATH_RM: Profile = {
+  ...QWEN2_REWARD,
+  name: "qwen-math-rm",
+  template: chat("once", "Please reason step by step, and put your final answer within \\boxed{}."),
+  repositories: [words("qwen2", "5", "math", "rm")],
+  source:
+    "https://huggingface.co/Qwen/Qwen2.5-Math-RM-72B; README.md of https://github.com/QwenLM/Qwen2.5-Math, whose " +
+    "solutions are reasoned in words",
+};
+
 /** Any other classifier, as its own files describe it. */
 export const CUSTOM: Profile = {
   ...CLASSIFIER,
@@ -147,5 +180,5 @@ export const CUSTOM: Profile = {
 
 export const CHAT_PROFILES: readonly Profile[] = [
   ...[SKYWORK, SKYWORK_V2, FSFAIRX, RM_MISTRAL, TULU, INTERNLM2],
-  ...[GRM, INF_ORM, ARMORM, CUSTOM],
+  ...[GRM, INF_ORM, ARMORM, WORLDPM, QWEN_MATH_RM, CUSTOM],
 ];

@@ -92,10 +92,14 @@ function familyName(repository: string): string {
 
 /** The family that the architecture alone names; where it has a reward and a cost model, `score_type` says which. */
 function byArchitecture(evidence: ProfileEvidence): ProfileChoice | null {
-  const { architecture, scoreType } = evidence;
+  const { architecture, repository = "", scoreType } = evidence;
   if (architecture === undefined) return null;
+  const name = familyName(repository);
   const family = PROFILES.filter(
-    (p) => p.architectureIdentifies !== "no" && includesArchitecture(p.architectures, architecture),
+    ({ architectureIdentifies, architectures, others }) =>
+      architectureIdentifies !== "no" &&
+      includesArchitecture(architectures, architecture) &&
+      !others?.some((pattern) => pattern.test(name)),
   );
   const [only] = family;
   if (only === undefined) return null;

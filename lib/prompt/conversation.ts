@@ -44,7 +44,12 @@ export function renderConversation(
     return { text: template.render(messages, context.tokens), mayHoldEnds: false };
   }
   checkEnd(messages);
-  return renderChat(messages, profile.name, template.bos, context);
+  return renderChat(withSystem(messages, template.system), profile.name, template.bos, context);
+}
+
+function withSystem(messages: readonly Message[], system: string | null): readonly Message[] {
+  if (system === null || messages[0]?.role === "system") return messages;
+  return [{ role: "system", content: system }, ...messages];
 }
 
 function renderChat(

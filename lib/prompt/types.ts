@@ -38,6 +38,8 @@ export interface CheckpointTemplate {
    * - `remove`: every BOS in the text goes, those in the messages too, and the tokenizer adds one.
    */
   readonly bos: "once" | "strip" | "remove";
+  /** The system turn that the card's conversations begin with, where the caller gives none; null: the template's own. */
+  readonly system: string | null;
   /** Whether the card's code appends the token that the score is read at, unless the text ends with it. */
   readonly appendsReadToken: boolean;
 }
@@ -67,6 +69,8 @@ export interface Profile {
   readonly architectures: readonly string[];
   /** Whether those architectures name the family where no repository name does; `likely`: with a warning. */
   readonly architectureIdentifies: "surely" | "likely" | "no";
+  /** Names of models that have one of those architectures and are scored otherwise. */
+  readonly others?: readonly RegExp[];
   /** The repository whose tokenizer and config serve checkpoints that have none of their own; default: none does. */
   readonly base?: string;
   /** Where the facts come from. */

@@ -1,8 +1,8 @@
-/** What a checkpoint directory contains, as one hash. */
+/** What a checkpoint's directory, or a file, contains, as one hash. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { checkAborted } from "../abort.ts";
 import { cacheDirectory, makeCacheDirectory } from "../cache-directory.ts";
@@ -46,6 +46,16 @@ export async function contentKey(
   }
   if (changed) await remember(memory, signal);
   return total.digest("hex");
+}
+
+/** The content of a file, or of a directory's files of the names in `relevant`. @throws as {@link contentKey} */
+export async function pathKey(path: string, relevant: RegExp, signal?: AbortSignal): Promise<string> {
+  const found = await stat(path).catch((error: unknown) => {
+    throw ioError("open", path, error);
+  });
+  if (found.isDirectory()) return contentKey(path, relevant, signal);
+  const name = basename(path).replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  return contentKey(dirname(path), new RegExp(`^${name}$`), signal);
 }
 
 /** Adds to what other processes have remembered meanwhile. */

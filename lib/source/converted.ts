@@ -1,5 +1,5 @@
 /**
- * The cache of converted models: a directory each, which holds the file, a record of what it is made of, and a lock.
+ * The cache of converted models, and of copies with a head attached: a directory each, which holds the file, a record of what it is made of, and a lock.
  * Whoever holds the lock owns everything else in the directory, so that what a killed process left can be told from work.
  */
 import { createHash } from "node:crypto";
@@ -12,18 +12,18 @@ import { type LockOptions, withLock } from "../hub/lock.ts";
 import type { Revision } from "../hub/types.ts";
 import { replaceFile } from "../replace-file.ts";
 
-/** Goes up when the same checkpoint converts to another file, so that files of older versions are not reused. */
+/** Goes up when the same checkpoint, or file and head, gives another file, so that those of older versions are not reused. */
 export const CONVERTER_VERSION = 2;
 
 /** All that a converted file depends on. */
 export interface Ingredients {
   readonly converter: number;
-  /** `owner/name`, or a directory's own name. */
+  /** `owner/name`, a directory's own name, or a file's without its ending. */
   readonly name: string;
-  /** The hub's commit, or a hash of the directory's contents. */
+  /** The hub's commit, or a hash of what is in the directory, or of what a copy is made of. */
   readonly content: string;
   readonly type: OutputType;
-  /** Of a directory the one that was chosen; of a repository as asked for, "" for the one that fits. */
+  /** Of a directory the one that was chosen; else as asked for, "" for the one that fits. */
   readonly profile: string;
   /** What it is, where it is not the checkpoint's own or its profile's; else "". */
   readonly tokenizer: string;
@@ -37,6 +37,8 @@ export interface ConvertedRecord extends Ingredients {
   readonly fileType: string;
   /** Of a model from the hub: the revisions that were asked for and mean this commit. */
   readonly revisions: readonly string[];
+  /** Of a copy of a GGUF file: that file, then its head where one was named, each with a hash of its content. */
+  readonly sources?: readonly { readonly path: string; readonly content: string }[];
 }
 
 /** A directory of the cache. */
@@ -180,7 +182,9 @@ async function readRecord(directory: string): Promise<ConvertedRecord | null> {
     const texts = [record.name, record.content, record.type, record.profile, record.tokenizer, record.fileType];
     const isPlain = typeof record.file === "string" && record.file !== "" && basename(record.file) === record.file;
     const isWhole = texts.every((text) => typeof text === "string") && Array.isArray(record.revisions);
-    return isPlain && isWhole && Number.isInteger(record.converter) ? record : null;
+    const { sources = [] } = record;
+    const isKnown = sources.every(({ path, content }) => typeof path === "string" && typeof content === "string");
+    return isPlain && isWhole && isKnown && Number.isInteger(record.converter) ? record : null;
   } catch {
     return null;
   }

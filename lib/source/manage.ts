@@ -2,8 +2,9 @@
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { checkOptions, checkPath, ofType } from "../check-options.ts";
-import { ScoreheadError } from "../errors.ts";
+import { isScoreheadError, ScoreheadError } from "../errors.ts";
 import { parseHubName } from "../hub/name.ts";
+import { CHECKPOINT_FILES, pathKey } from "./content-key.ts";
 import {
   CONVERTER_VERSION,
   type ConvertedEntry,
@@ -16,11 +17,14 @@ import {
   withIdleEntry,
 } from "./converted.ts";
 
-/** A converted model in the cache. */
+/** A converted model in the cache, or a file's copy with its head attached. */
 export interface CachedModel {
-  /** What it can be loaded by: `owner/name`, with `@revision` where that is not main; of a directory, its own name. */
+  /**
+   * What it can be loaded by: `owner/name`, with `@revision` where that is not main; of a copy, the file's path; of a
+   * directory, its own name.
+   */
   readonly name: string;
-  /** The hub's commit; null for the conversion of a directory. */
+  /** The hub's commit; null for what was made of a directory or a file. */
   readonly commit: string | null;
   /** The type of its matrices. */
   readonly type: string;
@@ -38,9 +42,10 @@ export interface RemovedModel {
   readonly type: string | null;
   /**
    * `asked`: by name; `old`: another version of scorehead converts to another file; `superseded`: the revision that it
-   * was got by means another commit now; `interrupted`: what an ended process has left.
+   * was got by means another commit now; `changed`: the file or the head that a copy was made of is another one now, or
+   * gone; `interrupted`: what an ended process has left.
    */
-  readonly reason: "asked" | "old" | "superseded" | "interrupted";
+  readonly reason: "asked" | "old" | "superseded" | "changed" | "interrupted";
   readonly bytes: number;
   /** The directory, or where the model stays, the file beside it. */
   readonly path: string;
@@ -65,7 +70,7 @@ export async function listModels(): Promise<CachedModel[]> {
 /**
  * Removes converted models; one that another process is converting is waited for. Downloads stay in the hub cache.
  * @param name `owner/name`, which means all of its conversions, or with `@revision`, `:type` or both; a directory's own
- *   name; or the path of the file
+ *   name; the path of a file that was copied; or the path of what is in the cache
  * @returns what was removed
  * @throws ERR_NOT_FOUND where nothing has that name, ERR_IO
  */
@@ -88,7 +93,7 @@ export async function removeModel(name: string): Promise<RemovedModel[]> {
 
 /**
  * Removes what nothing will use: conversions of older versions of scorehead, of commits that their revision does not mean
- * any more, and what interrupted ones have left. What a running process works on stays.
+ * any more, copies of files that are gone or others now, and what interrupted ones have left. What a running process works on stays.
  * @returns what was removed, or would be
  * @throws ERR_ARGUMENT, ERR_IO
  */
@@ -98,7 +103,7 @@ export async function pruneModels(options?: PruneOptions): Promise<RemovedModel[
   for (const { directory } of await readEntries())
     await withIdleEntry(directory, async () => {
       const entry = await readEntry(directory);
-      const reason = reasonToPrune(entry);
+      const reason = await reasonToPrune(entry);
       if (reason) {
         removed.push(removedFrom(entry, reason));
         if (!dryRun) await removeEntry(directory);
@@ -113,23 +118,39 @@ export async function pruneModels(options?: PruneOptions): Promise<RemovedModel[
   return removed;
 }
 
-function reasonToPrune({ record, path }: ConvertedEntry): Exclude<RemovedModel["reason"], "asked"> | null {
+async function reasonToPrune({
+  record,
+  path,
+}: ConvertedEntry): Promise<Exclude<RemovedModel["reason"], "asked"> | null> {
   if (record && record.converter < CONVERTER_VERSION) return "old";
   if (!record || path === null) return "interrupted";
+  if (await hasChanged(record)) return "changed";
   return isOfHub(record) && record.revisions.length === 0 ? "superseded" : null;
+}
+
+/** Whether a copy is not of what its sources hold now. Those that cannot be read for another reason may come back. */
+async function hasChanged({ sources = [] }: ConvertedRecord): Promise<boolean> {
+  for (const { path, content } of sources) {
+    const now = await pathKey(path, CHECKPOINT_FILES).catch((error: unknown) =>
+      isScoreheadError(error, "ERR_NOT_FOUND") ? null : content,
+    );
+    if (now !== content) return true;
+  }
+  return false;
 }
 
 function removedFrom({ record, bytes, directory }: ConvertedEntry, reason: RemovedModel["reason"]): RemovedModel {
   return { name: record && nameOf(record), type: record?.fileType ?? null, reason, bytes, path: directory };
 }
 
-/** A directory's own name has no slash. */
+/** The name of a directory or file has no slash. */
 function isOfHub({ name }: ConvertedRecord): boolean {
   return name.includes("/");
 }
 
 function nameOf(record: ConvertedRecord): string {
-  const { name, revisions, content } = record;
+  const { name, revisions, content, sources } = record;
+  if (sources?.[0]) return sources[0].path;
   if (!isOfHub(record) || revisions.includes("main")) return name;
   return `${name}@${revisions[0] ?? content}`;
 }
@@ -137,7 +158,8 @@ function nameOf(record: ConvertedRecord): string {
 function isNamed({ record, path }: ConvertedEntry, text: string): boolean {
   if (path !== null && resolve(text) === path) return true;
   if (!record) return false;
-  const { name, revisions, content, type, fileType } = record;
+  const { name, revisions, content, type, fileType, sources } = record;
+  if (sources?.[0]?.path === resolve(text)) return true;
   if (!isOfHub(record)) return name === text;
   const wanted = parseHubName(text);
   if (wanted?.repository !== name) return false;

@@ -1,22 +1,19 @@
 /** What the user named → a GGUF file that llama.cpp opens, with the head and the tokenizer to score with. */
 import { createHash } from "node:crypto";
-import { stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, resolve } from "node:path";
 import { attach } from "../attach/attach.ts";
 import { opensWithClassifier } from "../attach/classifier.ts";
 import { type HeadOptions, openScorable, type Scorable } from "../attach/scorable.ts";
 import { refuseTokenizer, requireUsableInPlace } from "../attach/tokenizer.ts";
-import { makeCacheDirectory } from "../cache-directory.ts";
-import { ioError } from "../errors.ts";
+import { fileTypeOf } from "../convert/file-type.ts";
 import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
-import { CHECKPOINT_FILES, contentKey, TOKENIZER_FILES } from "./content-key.ts";
+import { CHECKPOINT_FILES, pathKey, TOKENIZER_FILES } from "./content-key.ts";
+import { CONVERTER_VERSION } from "./converted.ts";
+import { findConversion, type Making, makeConversion } from "./ready.ts";
 import { resolveSource } from "./resolve.ts";
 import { lentDirectory } from "./tokenizer.ts";
 import type { SourceOptions } from "./types.ts";
-
-/** Goes up when the same file and head give another copy. */
-const COPY_VERSION = 1;
 
 /**
  * Opens a model with its head, or the one that the options name.
@@ -41,29 +38,39 @@ export async function openSource(
 }
 
 /** llama.cpp refuses the classifier's tensors: a copy without them, its head attached, is made once and kept in the cache. */
-async function openCopy(file: GgufFile, wanted: HeadOptions, { onProgress, signal }: SourceOptions): Promise<Scorable> {
-  const parts = [
-    COPY_VERSION,
-    JSON.stringify({ profile: wanted.profile, type: wanted.type, labels: wanted.labels }),
-    await pathKey(file.path, CHECKPOINT_FILES, signal),
-    wanted.head === undefined ? "" : await pathKey(wanted.head, CHECKPOINT_FILES, signal),
-    wanted.tokenizer === undefined ? "" : await pathKey(wanted.tokenizer, TOKENIZER_FILES, signal),
-  ];
-  const key = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 16);
-  const path = join(await makeCacheDirectory("attached"), `${basename(file.path, ".gguf")}.${key}.gguf`);
+async function openCopy(file: GgufFile, wanted: HeadOptions, options: SourceOptions): Promise<Scorable> {
   const { warnings } = await openScorable(file, wanted);
-  if (!(await stat(path).catch(() => null))) await attach(file.path, path, { ...wanted, onProgress, signal });
+  const path = await copyOf(file, wanted, options);
   const copy = await openScorable(await readGguf(path), {});
   const why = `llama.cpp opens no ${copy.backbone.architecture} model with a classifier in it: a copy without it is used, ${path}.`;
   return { ...copy, isAttached: true, warnings: [...warnings, why] };
 }
 
-/** The content of a file, or of a directory's files of the names in `relevant`. */
-async function pathKey(path: string, relevant: RegExp, signal: AbortSignal | undefined): Promise<string> {
-  const found = await stat(path).catch((error: unknown) => {
-    throw ioError("open", path, error);
-  });
-  if (found.isDirectory()) return contentKey(path, relevant, signal);
-  const name = basename(path).replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-  return contentKey(dirname(path), new RegExp(`^${name}$`), signal);
+async function copyOf(file: GgufFile, wanted: HeadOptions, options: SourceOptions): Promise<string> {
+  const { head, tokenizer, profile, type, labels } = wanted;
+  const { signal, onProgress } = options;
+  const sources = await Promise.all(
+    [file.path, ...(head === undefined ? [] : [head])].map(async (source) => {
+      const path = resolve(source);
+      return { path, content: await pathKey(path, CHECKPOINT_FILES, signal) };
+    }),
+  );
+  const ingredients = {
+    converter: CONVERTER_VERSION,
+    name: basename(file.path, ".gguf"),
+    content: createHash("sha256")
+      .update(JSON.stringify([sources, type, labels]))
+      .digest("hex"),
+    type: "auto",
+    profile: profile ?? "",
+    tokenizer: tokenizer === undefined ? "" : await pathKey(tokenizer, TOKENIZER_FILES, signal),
+  } as const;
+  const make: Making["make"] = async ({ output }, begin) => {
+    await begin(fileTypeOf(file.metadata) ?? "unknown");
+    await attach(file.path, output, { ...wanted, onProgress, signal });
+  };
+  return (
+    (await findConversion(ingredients, null)) ??
+    (await makeConversion(ingredients, { what: file.path, revision: null, sources, make }, options))
+  );
 }

@@ -45,6 +45,8 @@ export interface Making {
   /** The directory or repository, for messages. */
   readonly what: string;
   readonly revision: Revision | null;
+  /** What a copy is made of; of a conversion, nothing. */
+  readonly sources?: ConvertedRecord["sources"];
   /** @param begin to be called, with the type of the file, before the output is begun */
   readonly make: (work: Workplace, begin: (fileType: string) => Promise<void>) => Promise<unknown>;
 }
@@ -55,7 +57,7 @@ export interface Making {
  */
 export async function makeConversion(
   ingredients: Ingredients,
-  { what, revision, make }: Making,
+  { what, revision, sources, make }: Making,
   { signal, onWarning }: SourceOptions,
 ): Promise<string> {
   checkAborted(signal);
@@ -76,6 +78,7 @@ export async function makeConversion(
         file,
         fileType,
         revisions: revision ? [revision.revision] : [],
+        ...(sources && { sources }),
       };
       return writeRecord(directory, record);
     };

@@ -11,16 +11,36 @@ import type { TokenizerRules } from "./types.ts";
 const PLAIN: readonly string[] = ["llama-bpe", "llama3", "llama-v3", "qwen2"];
 const NORMAL = 1;
 
+/** Keys that ask for another text than the one that is given, where they are true. */
+const TEXT_CHANGES = ["normalizer.lowercase", "normalizer.strip_accents", "remove_extra_whitespaces"].map(
+  (name) => `tokenizer.ggml.${name}`,
+);
+/** The same of byte-level tokenizers, whose published definitions put no space before a text. */
+const SPACE_PREFIX = "tokenizer.ggml.add_space_prefix";
+
 /**
  * {@link tokenizerRules}, marked as derived where the file does not hold our own keys and its kind of tokenizer has
  * variants that the standard keys do not tell apart.
- * @throws as tokenizerRules; ERR_TOKENIZER for a vocabulary whose merges have no order
+ * @throws as tokenizerRules; ERR_TOKENIZER for a vocabulary whose merges have no order, and for texts that are changed
  */
 export function fileRules(metadata: GgufMetadata): TokenizerRules {
   const rules = tokenizerRules(metadata);
-  if (hasOwnRules(metadata) || PLAIN.includes(String(metadata.get("tokenizer.ggml.pre")?.value))) return rules;
+  if (hasOwnRules(metadata)) return rules;
+  refuseTextChanges(metadata, rules);
+  if (PLAIN.includes(String(metadata.get("tokenizer.ggml.pre")?.value))) return rules;
   refuseEqualScores(metadata);
   return { ...rules, derived: true };
+}
+
+function refuseTextChanges(metadata: GgufMetadata, { preTokenizer }: TokenizerRules): void {
+  const keys = preTokenizer === null ? TEXT_CHANGES : [...TEXT_CHANGES, SPACE_PREFIX];
+  const odd = keys.find((key) => metadata.get(key)?.value === true);
+  if (odd === undefined) return;
+  throw new ScoreheadError(
+    "ERR_TOKENIZER",
+    `The file's tokenizer changes texts in a way that is not known here (${odd}): they would get other ids than the model ` +
+      `was trained on. ${REMEDY}`,
+  );
 }
 
 /**

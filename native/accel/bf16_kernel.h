@@ -22,9 +22,10 @@ inline void pack_bf16(const Rows& rows, size_t first, size_t count, uint8_t* pan
   const uint8_t* pointers[kColumns];
   row_pointers(rows, pointers);
   auto* out = reinterpret_cast<Ints*>(panel);
+  const ReadAhead read_ahead(rows, bf16_bytes(first), bf16_bytes(first + count));
   for (size_t k = 0; k < count; k += 4 * kPair, out += 4 * kVectors) {
     const size_t at = bf16_bytes(first + k);
-    if (at % kLine == 0) prefetch<kLine>(pointers, at);
+    if (at % kLine == 0) read_ahead(at, kLine);
     for (int v = 0; v < kVectors; v++) {
       Ints words[4];
       gather_words(pointers + v * Simd::kLanes, at, words);

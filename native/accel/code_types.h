@@ -117,8 +117,10 @@ struct Q5_K : SixBitScales<block_q5_K> {
       gather_words(rows, at + offsetof(block_q5_K, qh) + 16 * (part % 2), fifth);
     }
     Ints codes(int upper, int k) const {
-      const Ints bit = Simd::both(Simd::right(fifth[k], 2 * pair + upper), Simd::all(0x01010101));
-      return Simd::either(nibbles(words[k], upper), Simd::left(bit, 4));
+      const int bit = 2 * pair + upper;
+      const Ints high = bit < 4 ? Simd::left(fifth[k], 4 - bit) : Simd::right(fifth[k], bit - 4);
+      const Ints low = upper == 0 ? words[k] : Simd::right(words[k], 4);
+      return Simd::both(Simd::select(Simd::all(0x0F0F0F0F), low, high), Simd::all(0x1F1F1F1F));
     }
   };
 };
@@ -151,8 +153,10 @@ struct Q6_K {
       gather_words(rows, at + offsetof(block_q6_K, qh) + 32 * eighth + 16 * half, high);
     }
     Ints codes(int quarter, int k) const {
-      const Ints upper = Simd::both(Simd::right(high[k], 2 * quarter), Simd::all(0x03030303));
-      const Ints six = Simd::either(nibbles(low[quarter % 2][k], quarter / 2), Simd::left(upper, 4));
+      const Ints four = quarter < 2 ? low[quarter % 2][k] : Simd::right(low[quarter % 2][k], 4);
+      // The quarter's two upper bits, moved to their place.
+      const Ints two = quarter < 2 ? Simd::left(high[k], 4 - 2 * quarter) : Simd::right(high[k], 2 * quarter - 4);
+      const Ints six = Simd::both(Simd::select(Simd::all(0x0F0F0F0F), four, two), Simd::all(0x3F3F3F3F));
       return Simd::add_bytes(six, Simd::all(0x60606060));  // kOffset - 32
     }
   };

@@ -62,10 +62,11 @@ void pack_floats(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
   const uint8_t* pointers[kColumns];
   row_pointers(rows, pointers);
   constexpr size_t kStep = 4 * Type::kInputs;  // inputs of 16 bytes
+  const ReadAhead read_ahead(rows, first * 4 / Type::kInputs, (first + count) * 4 / Type::kInputs);
   auto* out = reinterpret_cast<float*>(panel);
   for (size_t k = 0; k < count; k += kStep) {
     const size_t at = (first + k) * 4 / Type::kInputs;
-    if (at % kLine == 0) prefetch<kLine>(pointers, at);
+    if (at % kLine == 0) read_ahead(at, kLine);
     for (int v = 0; v < kVectors; v++) {
       Ints words[4];
       gather_words(pointers + v * Simd::kLanes, at, words);
@@ -92,9 +93,10 @@ void pack_decoded(const Rows& rows, size_t first, size_t count, uint8_t* panel) 
   row_pointers(rows, pointers);
   auto* out = reinterpret_cast<float*>(panel);
   const size_t begin = first / kBlock / Type::kBlocks, end = begin + count / kBlock / Type::kBlocks;
+  const ReadAhead read_ahead(rows, begin * Type::kBytes, end * Type::kBytes);
   for (size_t block = begin; block < end; block++, out += Type::kBlocks * kBlock * kColumns) {
     const size_t at = block * Type::kBytes;
-    prefetch<Type::kBytes>(pointers, at);
+    read_ahead(at, Type::kBytes);
     for (int v = 0; v < kVectors; v++) {
       const uint8_t* const* lanes = pointers + v * Simd::kLanes;
       const Type type(lanes, at);

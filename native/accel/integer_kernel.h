@@ -43,7 +43,9 @@ inline void prepare_codes(const float* row, size_t inputs, uint8_t* prepared) {
     const Simd::Floats inverse = Simd::all(zero ? 0.0f : 127.0f / largest);
     int32_t sums[3] = {0, 0, 0};
     for (size_t i = 0; i < kBlock; i += Simd::kLanes) {
-      const Simd::Ints codes = Simd::round_to_ints(Simd::multiply(Simd::load(x + i), inverse));
+      // The maximum is of NaN alone, which must become a code for the sums' sake; the block's scale is not finite then.
+      const Simd::Floats scaled = Simd::max(Simd::multiply(Simd::load(x + i), inverse), Simd::all(-127.0f));
+      const Simd::Ints codes = Simd::round_to_ints(scaled);
       Simd::store_bytes(to->codes + i, codes);
       sums[i / 16] += Simd::sum(codes);
     }

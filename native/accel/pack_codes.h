@@ -13,9 +13,10 @@ void pack_codes(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
   row_pointers(rows, pointers);
   auto* out = reinterpret_cast<Block*>(panel);
   const size_t begin = first / kBlock / Type::kBlocks, end = begin + count / kBlock / Type::kBlocks;
+  const ReadAhead read_ahead(rows, begin * Type::kBytes, end * Type::kBytes);
   for (size_t block = begin; block < end; block++, out += Type::kBlocks) {
     const size_t at = block * Type::kBytes;
-    prefetch<Type::kBytes>(pointers, at);
+    read_ahead(at, Type::kBytes);
     for (int v = 0; v < kVectors; v++) {
       const uint8_t* const* lanes = pointers + v * Simd::kLanes;
 #pragma GCC unroll 8

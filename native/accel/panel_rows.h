@@ -33,13 +33,26 @@ inline void gather_words(const uint8_t* const* rows, size_t offset, Ints (&words
 
 constexpr size_t kLine = 64;
 
-// So many rows at once are more than the processor foresees by itself; asked for ahead, they come three times as fast.
-template <size_t kBytes>
-void prefetch(const uint8_t* const* rows, size_t at) {
-  constexpr size_t kAhead = 512;
-  for (size_t i = 0; i < kColumns; i++)
-    for (size_t byte = 0; byte < kBytes; byte += kLine)
-      _mm_prefetch(reinterpret_cast<const char*>(rows[i] + at + kAhead + byte), _MM_HINT_T0);
-}
+// Reads rows ahead into the cache. So many at once are more than the processor foresees by itself; with this they come three
+// times as fast. Where the panel's part of the rows ends, it goes on with the rows after the panel's.
+class ReadAhead {
+ public:
+  ReadAhead(const Rows& rows, size_t begin, size_t end)
+      : begin_(rows.data), stride_(rows.stride), end_(end), jump_(kColumns * rows.stride + begin - end) {}
+
+  // `bytes` of each row at `at` are about to be read.
+  void operator()(size_t at, size_t bytes) const {
+    size_t ahead = at + kAhead;
+    if (ahead >= end_) ahead += jump_;
+    for (size_t row = 0; row < kColumns; row++)
+      for (size_t byte = 0; byte < bytes; byte += kLine)
+        _mm_prefetch(reinterpret_cast<const char*>(begin_ + row * stride_ + ahead + byte), _MM_HINT_T0);
+  }
+
+ private:
+  static constexpr size_t kAhead = 512;
+  const uint8_t* begin_;
+  size_t stride_, end_, jump_;
+};
 
 }  // namespace

@@ -53,6 +53,10 @@ struct Simd {
   static Ints both(Ints a, Ints b) { return _mm256_and_si256(a, b); }
   static Ints either(Ints a, Ints b) { return _mm256_or_si256(a, b); }
   static Ints differing(Ints a, Ints b) { return _mm256_xor_si256(a, b); }
+  // Bits of `a` where `mask` has ones, else of `b`.
+  static Ints select(Ints mask, Ints a, Ints b) {
+    return _mm256_or_si256(_mm256_and_si256(mask, a), _mm256_andnot_si256(mask, b));
+  }
   static Ints add_bytes(Ints a, Ints b) { return _mm256_add_epi8(a, b); }
   static Ints left(Ints a, int bits) { return _mm256_slli_epi32(a, bits); }
   static Ints right(Ints a, int bits) { return _mm256_srli_epi32(a, bits); }

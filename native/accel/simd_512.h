@@ -41,6 +41,8 @@ struct Simd {
   static Ints both(Ints a, Ints b) { return _mm512_and_si512(a, b); }
   static Ints either(Ints a, Ints b) { return _mm512_or_si512(a, b); }
   static Ints differing(Ints a, Ints b) { return _mm512_xor_si512(a, b); }
+  // Bits of `a` where `mask` has ones, else of `b`.
+  static Ints select(Ints mask, Ints a, Ints b) { return _mm512_ternarylogic_epi32(mask, a, b, 0xCA); }
   static Ints add_bytes(Ints a, Ints b) { return _mm512_add_epi8(a, b); }
   static Ints left(Ints a, int bits) { return _mm512_slli_epi32(a, bits); }
   static Ints right(Ints a, int bits) { return _mm512_srli_epi32(a, bits); }

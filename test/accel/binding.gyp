@@ -5,7 +5,7 @@
   "target_defaults": {
     "cflags_cc!": ["-fno-exceptions", "-std=gnu++17"],
     "cflags_cc": ["-std=c++17", "-O2", "-g", "-Wall", "-Wextra"],
-    "conditions": [["sanitize!=''", { "cflags_cc": ["-fsanitize=<(sanitize)"], "ldflags": ["-fsanitize=<(sanitize)"] }]]
+    "conditions": [["sanitize!=''", { "cflags_cc": ["-fsanitize=<(sanitize)", "-fno-sanitize-recover=all"], "ldflags": ["-fsanitize=<(sanitize)"] }]]
   },
   "targets": [
     {
@@ -24,6 +24,14 @@
       ],
       "include_dirs": ["../../native/vendor/ggml/include", "../../native/vendor/ggml/src", "../../native/accel"],
       "libraries": ["-ldl", "-pthread"]
+    },
+    {
+      "target_name": "accel-peak",
+      "type": "executable",
+      "dependencies": ["accel_avx2", "accel_avx_vnni", "accel_avx512_vnni", "accel_avx512_bf16"],
+      "sources": ["native/peak.cc", "../../native/accel/cpu.cc"],
+      "include_dirs": ["../../native/vendor/ggml/include", "../../native/accel"],
+      "libraries": ["-pthread"]
     }
   ]
 }

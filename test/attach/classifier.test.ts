@@ -65,7 +65,7 @@ describe("a classifier of ten outputs", () => {
       2e-5,
     );
     expect(told.join()).toContain(model.info.path);
-    const copies = (): string[] => readdirSync(path("cache", "attached"));
+    const copies = (): string[] => readdirSync(path("cache", "converted"));
     expect(copies()).toHaveLength(1);
     await using again = await load(file);
     expect(again.info.path).toBe(model.info.path);

@@ -13,6 +13,7 @@ import { OUTPUT_TYPES, type OutputType } from "../../lib/index.ts";
 import { manifest } from "../../lib/runtime/addon.ts";
 import { type Workload, workloads } from "./cases.ts";
 import type { EngineOptions, Measurement } from "./engine.ts";
+import { median } from "./median.ts";
 import { MODEL_NAMES, type ModelName, modelFile } from "./models.ts";
 
 const ENGINES = ["scorehead", "node-llama-cpp", "llama-server", "torch"] as const;
@@ -56,14 +57,6 @@ const chosen = <T extends string>(list: string, known: readonly T[]): T[] =>
     if (!found) throw new Error(`${word} is none of ${known.join(", ")}.`);
     return found;
   });
-
-const median = (numbers: readonly number[]): number => {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2
-    ? (sorted[middle] as number)
-    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
-};
 
 /** An engine's process, with its model loaded. */
 async function startChild(engine: EngineName, options: EngineOptions) {

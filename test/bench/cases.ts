@@ -10,7 +10,7 @@ export interface Workload {
 }
 
 /** A small generator, so that every run and engine has the same tokens; ids that every vocabulary has. */
-function tokens(count: number, seed: number): number[] {
+export function tokens(count: number, seed: number): number[] {
   let state = seed * 2_654_435_761 + 1;
   return Array.from({ length: count }, () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;

@@ -14,7 +14,7 @@ import { planOf } from "./support.ts";
 
 const { checkpoint } = workspace();
 
-type Name = "grm" | "inform" | "armorm";
+type Name = "grm" | "inform" | "armorm" | "grm-gemma2" | "qwen2-reward";
 type Tensors = Map<string, CheckpointTensor>;
 interface Changes {
   readonly config?: JsonObject;
@@ -50,13 +50,15 @@ const rename =
 
 describe("a plan", () => {
   it.each([
-    ["grm", "mlp", [96, 96, 1], 1],
-    ["inform", "mlp", [72, 1], 1],
-    ["armorm", "gated", [19], 20],
-  ] as const)("of %s has the published head", async (name, kind, layers, outputs) => {
+    ["grm", "grm", "mlp", [96, 96, 1], 1],
+    ["inform", "inf-orm", "mlp", [72, 1], 1],
+    ["armorm", "armorm", "gated", [19], 20],
+    ["grm-gemma2", "grm", "mlp", [96, 1], 1],
+    ["qwen2-reward", "worldpm", "mlp", [64, 1], 1],
+  ] as const)("of %s has the published head", async (name, published, kind, layers, outputs) => {
     const { head, ignored, profile } = await plan(name);
     expect(headReport(head)).toMatchObject({ kind, layers, outputs, type: "reward" });
-    expect(profile.name).toBe(name === "inform" ? "inf-orm" : name);
+    expect(profile.name).toBe(published);
     expect(ignored).toEqual([]);
   });
 
@@ -69,6 +71,24 @@ describe("a plan", () => {
   it("tells a GRM by its head, whatever its config calls it", async () => {
     expect((await plan("grm")).layout).toBe("GRewardModel");
     expect((await plan("grm", { config: { architectures: ["Gemma2ForCausalLM"] } })).layout).toBe("GRewardModel");
+  });
+
+  it("of a gated head takes a config that counts the mixed score", async () => {
+    const { head } = await plan("armorm", { config: { id2label: { 0: "LABEL_0" }, num_labels: 1 } });
+    expect(head.outputs).toBe(20);
+  });
+
+  it("has the backbone that the config's model_type names", async () => {
+    const keys = async (name: Name, config: JsonObject = {}): Promise<unknown[]> => {
+      const { metadata } = await plan(name, { config });
+      const graph = metadata.get("general.architecture")?.value;
+      return [graph, metadata.get(`${graph}.context_length`)?.value];
+    };
+    expect(await keys("grm-gemma2")).toEqual(["gemma2", 8192]);
+    expect(await keys("grm")).toEqual(["llama", 8192]);
+    expect(await keys("grm", { model_type: undefined })).toEqual(["llama", 8192]);
+    // Mistral's window, where its config says nothing of one.
+    expect(await keys("grm", { model_type: "mistral" })).toEqual(["llama", 4096]);
   });
 
   it("takes GRM's linear head, and an LM head beside it", async () => {
@@ -87,6 +107,21 @@ describe("a plan", () => {
     expect(ignored).toEqual(["lm_head.weight"]);
   });
 });
+
+it.each<[string, Name, JsonObject, string]>([
+  [
+    "GRM on Gemma 1",
+    "grm",
+    { model_type: "gemma" },
+    'is "gemma", and GRewardModel converts with "llama", "mistral", "qwen2"',
+  ],
+  [
+    "a process reward model",
+    "qwen2-reward",
+    { architectures: ["Qwen2ForProcessRewardModel"] },
+    "Qwen2ForProcessReward",
+  ],
+])("%s is refused", (_, name, config, part) => refused(plan(name, { config }), "ERR_UNSUPPORTED", part));
 
 describe("a head is refused", () => {
   const cases: [string, Name, Changes, ErrorCode, string][] = [

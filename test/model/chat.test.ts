@@ -6,8 +6,8 @@ import { convert, inspect, ScoreModel } from "../../lib/index.ts";
 import { fixtureCase } from "../fixtures/cases.ts";
 import { writeFixture } from "../fixtures/checkpoints.ts";
 import { loadGolden } from "../fixtures/golden.ts";
-import type { DpaSpec } from "../fixtures/specs.ts";
-import { vectorError } from "./numbers.ts";
+import type { DpaSpec, RelativeSpec } from "../fixtures/specs.ts";
+import { scoreError, scoreSpreads, vectorError } from "./numbers.ts";
 import { workspace } from "./support.ts";
 
 const { path } = workspace();
@@ -107,6 +107,24 @@ describe("the checkpoint's own template", () => {
     expect(first?.score).toBeCloseTo(Math.max(...scores), 4);
     expect(second?.score).toBeCloseTo(Math.min(...scores), 4);
   });
+});
+
+it("a system turn of the card's goes first, found by the directory's name", async () => {
+  const golden = loadGolden("qwen2-reward");
+  const spec = fixtureCase("qwen2-reward").spec as RelativeSpec;
+  // The first text, whose opening is the system turn's.
+  const chatTemplate =
+    "{% for m in messages %}{{ {'system': 'BEGINNING OF CONVERSATION:', 'user': ' USER: ', 'assistant': ' ASSISTANT:'}" +
+    "[m.role] }}{{ m.content }}{% endfor %}";
+  const { directory } = await writeFixture({ ...spec, tokenizer: { chatTemplate } }, path("WorldPM-tiny"));
+  const { profile, warnings } = await convert(directory, path("worldpm.gguf"), { type: "f32" });
+  expect([profile.name, warnings]).toEqual(["worldpm", []]);
+  await using worldpm = await ScoreModel.load(path("worldpm.gguf"), { device: "cpu", threads: 1, kv: "f32" });
+  const output = await worldpm.score({ prompt: "hello", response: "Hello! How can I help you today?" });
+  expect([...(output.tokenIds[0] ?? [])]).toEqual(golden.results[0]?.tokenIds);
+  expect(output.labels).toEqual(["reward"]);
+  const error = scoreError(output.endScores.data, golden.results[0]?.endScores ?? [], scoreSpreads(golden));
+  expect(error).toBeLessThan(2e-5);
 });
 
 describe("read positions", () => {

@@ -52,6 +52,9 @@ describe("by repository or directory name", () => {
     ["Ray2333/GRM-gemma2-2B-sftreg", "grm"],
     ["infly/INF-ORM-Llama3.1-70B", "inf-orm"],
     ["RLHFlow/ArmoRM-Llama3-8B-v0.1", "armorm"],
+    ["Qwen/WorldPM-72B", "worldpm"],
+    ["Qwen/WorldPM-72B-HelpSteer2", "worldpm"],
+    ["Qwen/Qwen2.5-Math-RM-72B", "qwen-math-rm"],
   ])("%s is %s", (repository, name) => {
     const choice = chooseProfile({ repository });
     expect(choice.profile.name).toBe(name);
@@ -73,6 +76,9 @@ describe("by repository or directory name", () => {
     "openbmb/Eurus-7b-kto",
     "internlm/internlm2-chat-7b",
     "allenai/Llama-3.1-Tulu-3-8B",
+    "Qwen/Qwen2.5-Math-PRM-7B",
+    "Qwen/Qwen2-Math-RM-72B",
+    "internlm/POLAR-7B",
     "/home/dpa/starling/model",
     "",
   ])("%j is none of them", (repository) => {
@@ -133,6 +139,7 @@ describe("by architecture", () => {
     ["EurusRewardModel", "eurus", 0],
     ["LlamaRewardModel", "ultrarm", 1],
     ["InternLM2ForRewardModel", "internlm2", 1],
+    ["Qwen2ForRewardModel", "worldpm", 1],
     ["LlamaForSequenceClassification", "custom", 1],
     ["Qwen3ForSequenceClassification", "custom", 1],
   ])("%s is %s, with %i warnings", (architecture, name, warnings) => {
@@ -152,6 +159,15 @@ describe("by architecture", () => {
     );
   });
 });
+
+it.each(["internlm/POLAR-7B", "internlm/POLAR-1_8B-Base", "polar"])(
+  "%s, which scores beside a reference, is not internlm2 by its architecture",
+  (repository) => {
+    const evidence = { repository, architecture: "InternLM2ForRewardModel" };
+    expect(() => chooseProfile(evidence)).toThrow(refusal("ERR_UNSUPPORTED", repository, "--profile"));
+    expect(chooseProfile({ ...evidence, profileName: "internlm2" }).warnings).toEqual([]);
+  },
+);
 
 describe("a name against the architecture", () => {
   it("loses to an architecture that belongs to one family, with a warning", () => {

@@ -144,6 +144,23 @@ describe("families that render by the checkpoint's own chat template", () => {
     );
   });
 
+  it.each([
+    ["worldpm", ""],
+    ["qwen-math-rm", "Please reason step by step, and put your final answer within \\boxed{}."],
+  ])("%s begins with its card's system turn, unless the caller gives one", (name, system) => {
+    const text = (content: string): string =>
+      `<|im_start|>system\n${content}<|im_end|>\n<|im_start|>user\nHello?<|im_end|>\n<|im_start|>assistant\nHi.<|im_end|>\n`;
+    const render = (input: ConversationInput) => renderBy(name, "Qwen-Qwen2.5-7B-Instruct", input, "", "<|im_end|>");
+    expect(render({ prompt: "Hello?", response: "Hi." })).toEqual({ text: text(system), mayHoldEnds: true });
+    const turns = [
+      { role: "system", content: "Judge mildly." },
+      { role: "user", content: "Hello?" },
+      { role: "assistant", content: "Hi." },
+    ] as const;
+    expect(render({ messages: turns }).text).toBe(text("Judge mildly."));
+    expect(render({ messages: turns.slice(1) }).text).toBe(text(system));
+  });
+
   it("custom is what apply_chat_template gives", () => {
     expect(renderBy("custom", "zephyr", question, "<s>", "</s>")).toEqual({
       text: "<|user|>\n Hello?</s>\n<|assistant|>\nHi <bos>there. </s>\n",
@@ -156,7 +173,7 @@ describe("profiles as data", () => {
   it("are the published four and their relatives", () => {
     expect(PROFILE_NAMES).toBe(
       "beaver-reward, beaver-cost, starling, dpa, ultrarm, eurus, skywork, skywork-v2, fsfairx, rm-mistral, tulu, " +
-        "internlm2, grm, inf-orm, armorm, custom",
+        "internlm2, grm, inf-orm, armorm, worldpm, qwen-math-rm, custom",
     );
     const published = PUBLISHED.map(profile);
     expect(published.map(({ type }) => type)).toEqual(["reward", "cost", "reward", "attributes"]);
@@ -178,6 +195,8 @@ describe("profiles as data", () => {
       ["grm", "last-token", null],
       ["inf-orm", "before-first-pad", null],
       ["armorm", "before-first-pad", null],
+      ["worldpm", "last-token", null],
+      ["qwen-math-rm", "last-token", null],
       ["custom", "hf", null],
     ]);
     expect(relatives.map((relative) => scoreType(relative, 1))).toEqual(relatives.map(() => "reward"));
