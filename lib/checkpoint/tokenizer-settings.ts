@@ -2,7 +2,7 @@
  * The settings beside a tokenizer: tokenizer_config.json, special_tokens_map.json, added_tokens.json and config.json.
  * Which file says what has changed with the years; every generation's place is looked at, in a fixed order.
  */
-import type { AddedToken } from "../tokens/types.ts";
+import type { AddedToken, PreTokenizer } from "../tokens/types.ts";
 import { isObject } from "./json.ts";
 import { addedKind, type RoleIds, type TokenizerDefinition, type TokenizerFail } from "./tokenizer-definition.ts";
 import type { JsonObject } from "./types.ts";
@@ -169,6 +169,24 @@ export function bosAndEos(
   if (addEos && (eosId === null || (own(add_eos_token) === null && suffixId !== eosId)))
     throw fail(`it puts the token ${suffixId ?? "EOS"} after a text, but its EOS is ${eosId ?? "missing"}`);
   return { addBos, addEos };
+}
+
+/** Byte-level tokenizers that are a single step, in which transformers replaces the setting. */
+const SINGLE_STEP: readonly (PreTokenizer | null)[] = ["gpt-2", "olmo"];
+
+/** Throws where tokenizer_config.json makes transformers put a space before texts, or none, against tokenizer.json. */
+export function refuseOtherPrefix(
+  { file, spacePrefix, preTokenizer }: TokenizerDefinition,
+  { tokenizerConfig }: TokenizerSettings,
+  fail: TokenizerFail,
+): void {
+  const { tokenizer_class: name, add_prefix_space: adds } = tokenizerConfig;
+  if (file !== "tokenizer.json" || typeof adds !== "boolean") return;
+  // Llama's classes convert the slow tokenizer anew where this is set at all.
+  const isReplaced =
+    preTokenizer === null ? /^(Code)?LlamaTokenizer(Fast)?$/.test(`${name}`) : SINGLE_STEP.includes(preTokenizer);
+  if (isReplaced && adds !== (spacePrefix !== "none"))
+    throw fail(`tokenizer_config.json's add_prefix_space is ${adds}, which the file itself contradicts`);
 }
 
 /** tokenizer_config.json's template: a string, or a list of named ones of which "default" is meant. */

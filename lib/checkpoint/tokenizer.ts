@@ -6,7 +6,14 @@ import { readJsonIfPresent } from "./json.ts";
 import { parseSentencePiece } from "./sentencepiece.ts";
 import { type TokenizerDefinition, tokenizerFail } from "./tokenizer-definition.ts";
 import { parseTokenizerJson } from "./tokenizer-json.ts";
-import { addListedTokens, bosAndEos, configTemplate, roleIds, type TokenizerSettings } from "./tokenizer-settings.ts";
+import {
+  addListedTokens,
+  bosAndEos,
+  configTemplate,
+  refuseOtherPrefix,
+  roleIds,
+  type TokenizerSettings,
+} from "./tokenizer-settings.ts";
 import type { CheckpointTokenizer, JsonObject } from "./types.ts";
 
 /**
@@ -22,6 +29,7 @@ export async function readTokenizer(directory: string): Promise<CheckpointTokeni
   const settings = await readSettings(directory);
   const own = await readDefinition(directory, settings.tokenizerConfig);
   const fail = tokenizerFail(join(directory, own.file));
+  refuseOtherPrefix(own, settings, fail);
   const definition = addListedTokens(own, settings, fail);
   const roles = roleIds(definition, settings, fail);
   const { prefixId: _, suffixId: __, roles: ___, ...facts } = definition;

@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import { readTokenizer } from "../../lib/checkpoint/tokenizer.ts";
 import type { RawSentencePiece } from "../fixtures/sentencepiece.ts";
-import { jsonToken as special } from "../fixtures/tokenizer-json.ts";
+import { REPLACE, jsonToken as special } from "../fixtures/tokenizer-json.ts";
 import { damaged, refused, surviveDamage, temporaryDirectory } from "../gguf/support.ts";
 import { SP_PIECES, sentencePiece, TEMPLATES, TOKENS, template, tokenizerJson } from "./tokenizer-support.ts";
 
@@ -297,6 +297,34 @@ describe("tokenizer.model", () => {
     const refusals = await surviveDamage(path("tokenizer.model"), files, read);
     expect(refusals).toBeGreaterThan(100);
     expect(refusals).toBeLessThan(300);
+  });
+});
+
+describe("a space prefix that tokenizer_config.json has in its own way", () => {
+  const gpt2 = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const byteLevel = { vocab: { a: 0, b: 1, ab: 2 }, merges: ["a b"], byte_fallback: false, unk_token: null };
+  const json = {
+    each: tokenizerJson(),
+    none: tokenizerJson({ normalizer: REPLACE }),
+    "byte-level": tokenizerJson(
+      { added_tokens: [], normalizer: null, pre_tokenizer: gpt2, post_processor: null },
+      byteLevel,
+    ),
+  };
+  const cases: [keyof typeof json, string, boolean, boolean][] = [
+    ["each", "LlamaTokenizer", true, true],
+    ["each", "LlamaTokenizerFast", false, false],
+    ["none", "LlamaTokenizer", true, false],
+    ["none", "LlamaTokenizer", false, true],
+    ["none", "GemmaTokenizer", true, true],
+    ["byte-level", "GPT2Tokenizer", false, true],
+    ["byte-level", "GPT2Tokenizer", true, false],
+  ];
+  it.each(cases)("%s, %s, %s: taken %s", async (kind, name, adds, isTaken) => {
+    write("tokenizer.json", json[kind]);
+    write("tokenizer_config.json", { tokenizer_class: name, add_prefix_space: adds });
+    if (isTaken) expect((await read()).spacePrefix).toBe(kind === "each" ? "each" : "none");
+    else await refusedAs(`add_prefix_space is ${adds}`);
   });
 });
 
