@@ -88,8 +88,13 @@ const INTERNLM2: Profile = {
   repositories: [words("internlm2?", "reward")],
   architectures: ["InternLM2ForRewardModel"],
   architectureIdentifies: "likely",
-  // Its config has the same keys. It scores an answer beside a reference: https://github.com/InternLM/POLAR.
-  others: [words("polar")],
+  // Its config has the same keys: https://github.com/InternLM/POLAR.
+  others: [
+    {
+      name: words("polar"),
+      how: "POLAR scores an answer beside a reference, so only exact texts and token ids that hold both are scored right",
+    },
+  ],
   source:
     "https://huggingface.co/internlm/internlm2-7b-reward (and -1_8b-, -20b-): get_score of modeling_internlm2.py, " +
     "which encodes the rendered text without special tokens and appends the reward token",

@@ -40,12 +40,14 @@ const REMEDY = `Name the profile with --profile <name> (option "profile"): ${PRO
  *   unknown; ERR_UNSUPPORTED where nothing matches or the name contradicts the architecture
  */
 export function chooseProfile(evidence: ProfileEvidence): ProfileChoice {
-  if (evidence.profileName !== undefined) return byUser(evidence.profileName, evidence.architecture);
+  if (evidence.profileName !== undefined) return byUser(evidence.profileName, evidence);
   const named = profileByName(evidence.repository);
   if (named === null) {
     const identified = byArchitecture(evidence) ?? asClassifier(evidence);
     if (identified !== null) return identified;
-    throw new ScoreheadError("ERR_UNSUPPORTED", `No profile is known for ${describe(evidence)}. ${REMEDY}`);
+    const how = PROFILES.map((profile) => scoredOtherwise(profile, evidence)).find((found) => found !== null);
+    const reason = how ? `: ${how}` : "";
+    throw new ScoreheadError("ERR_UNSUPPORTED", `No profile is known for ${describe(evidence)}${reason}. ${REMEDY}`);
   }
   const { architecture } = evidence;
   if (architecture !== undefined && !includesArchitecture(named.architectures, architecture)) {
@@ -60,17 +62,29 @@ export function chooseProfile(evidence: ProfileEvidence): ProfileChoice {
   return { profile: named, warnings: [] };
 }
 
-function byUser(name: string, architecture: string | undefined): ProfileChoice {
+function byUser(name: string, evidence: ProfileEvidence): ProfileChoice {
   const profile = findProfile(name);
   if (profile === null) {
     throw new ScoreheadError("ERR_ARGUMENT", `There is no profile "${name}". The profiles are: ${PROFILE_NAMES}.`);
   }
+  const { architecture } = evidence;
+  const how = scoredOtherwise(profile, evidence);
+  if (how !== null) return { profile, warnings: [`${how}; profile ${name} renders conversations without one.`] };
   if (architecture === undefined || includesArchitecture(profile.architectures, architecture))
     return { profile, warnings: [] };
   const warning =
     `The checkpoint's architecture is ${architecture}; profile ${name} is made for ` +
     `${profile.architectures.join(" and ")}. Its template and read position are used as asked.`;
   return { profile, warnings: [warning] };
+}
+
+/** How a model is scored that has a profile's architecture and a name that says that it is none of its family. */
+function scoredOtherwise({ architectures, others = [] }: Profile, evidence: ProfileEvidence): string | null {
+  const { architecture, repository } = evidence;
+  if (architecture === undefined || repository === undefined) return null;
+  if (!includesArchitecture(architectures, architecture)) return null;
+  const name = familyName(repository);
+  return others.find((other) => other.name.test(name))?.how ?? null;
 }
 
 /** The one profile whose names match; null for none, and for several ("beaver-reward-vs-cost"), which say nothing. */
@@ -92,14 +106,13 @@ function familyName(repository: string): string {
 
 /** The family that the architecture alone names; where it has a reward and a cost model, `score_type` says which. */
 function byArchitecture(evidence: ProfileEvidence): ProfileChoice | null {
-  const { architecture, repository = "", scoreType } = evidence;
+  const { architecture, scoreType } = evidence;
   if (architecture === undefined) return null;
-  const name = familyName(repository);
   const family = PROFILES.filter(
-    ({ architectureIdentifies, architectures, others }) =>
-      architectureIdentifies !== "no" &&
-      includesArchitecture(architectures, architecture) &&
-      !others?.some((pattern) => pattern.test(name)),
+    (p) =>
+      p.architectureIdentifies !== "no" &&
+      includesArchitecture(p.architectures, architecture) &&
+      scoredOtherwise(p, evidence) === null,
   );
   const [only] = family;
   if (only === undefined) return null;

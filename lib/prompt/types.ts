@@ -69,8 +69,8 @@ export interface Profile {
   readonly architectures: readonly string[];
   /** Whether those architectures name the family where no repository name does; `likely`: with a warning. */
   readonly architectureIdentifies: "surely" | "likely" | "no";
-  /** Names of models that have one of those architectures and are scored otherwise. */
-  readonly others?: readonly RegExp[];
+  /** Models that have one of those architectures and are scored otherwise: their names, and how, for messages. */
+  readonly others?: readonly { readonly name: RegExp; readonly how: string }[];
   /** The repository whose tokenizer and config serve checkpoints that have none of their own; default: none does. */
   readonly base?: string;
   /** Where the facts come from. */

@@ -164,8 +164,10 @@ it.each(["internlm/POLAR-7B", "internlm/POLAR-1_8B-Base", "polar"])(
   "%s, which scores beside a reference, is not internlm2 by its architecture",
   (repository) => {
     const evidence = { repository, architecture: "InternLM2ForRewardModel" };
-    expect(() => chooseProfile(evidence)).toThrow(refusal("ERR_UNSUPPORTED", repository, "--profile"));
-    expect(chooseProfile({ ...evidence, profileName: "internlm2" }).warnings).toEqual([]);
+    expect(() => chooseProfile(evidence)).toThrow(refusal("ERR_UNSUPPORTED", repository, "reference", "--profile"));
+    const { profile, warnings } = chooseProfile({ ...evidence, profileName: "internlm2" });
+    expect(profile.name).toBe("internlm2");
+    expect(warnings).toEqual([expect.stringContaining("exact texts and token ids")]);
   },
 );
 
