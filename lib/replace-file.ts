@@ -1,6 +1,6 @@
 /** Replacing a file in one step: readers see the old file or the complete new one, never a part. */
 import { randomBytes } from "node:crypto";
-import { open, rename, rm, stat } from "node:fs/promises";
+import { open, readlink, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { ScoreheadError } from "./errors.ts";
 
@@ -13,6 +13,9 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EPERM: "The directory is not writable, or another program holds the file: close it or name a file elsewhere.",
   EROFS: "The file system is read-only: name a file elsewhere.",
 };
+
+/** What /dev/stdout is a link to, and that itself. */
+const DESCRIPTOR = /^\/(proc\/|dev\/(fd\/|std))/;
 
 /**
  * Replaces the file at `path` by what `produce` writes under a temporary name in the same directory.
@@ -54,8 +57,10 @@ export async function requireReplaceable(target: string): Promise<void> {
     throw new ScoreheadError("ERR_NOT_FOUND", `Cannot write ${target}: the directory ${directory} does not exist.`);
   if (existing?.isDirectory())
     throw new ScoreheadError("ERR_IO", `Cannot write ${target}: it is a directory. Name a file.`);
-  // A rename would put a file in the place of a device or pipe.
-  if (existing && !existing.isFile())
+  // A rename would put a file in the place of a device or pipe, or of a link to one that is redirected to a file.
+  const link = await readlink(target).catch(() => "");
+  const isDescriptor = [target, resolve(directory, link)].some((name) => DESCRIPTOR.test(name));
+  if ((existing && !existing.isFile()) || isDescriptor)
     throw new ScoreheadError("ERR_IO", `Cannot write ${target}: it is not a regular file. Name a file.`);
 }
 

@@ -8,6 +8,7 @@ import { type HeadTensors, type NormalizerRule, readHead } from "../convert/head
 import type { HeadRule } from "../convert/head-rules.ts";
 import { LAYOUTS, type Layout, NEVER_READ } from "../convert/layouts.ts";
 import type { Reading } from "../convert/meaning.ts";
+import { originOf } from "../convert/origin.ts";
 import { layoutOf } from "../convert/plan.ts";
 import { ioError, ScoreheadError } from "../errors.ts";
 import type { HeadSpec } from "../head/types.ts";
@@ -18,6 +19,8 @@ const NORMALIZER: NormalizerRule = { mean: "normalizer.mean", var: "normalizer.v
 
 export class HeadSource implements HeadTensors {
   readonly place: string;
+  /** What may name its profile. */
+  readonly name: string;
   readonly files = LOCAL_FILES;
   readonly config: JsonObject | null;
   /** The class that the config or the tensors name; null where none that is known. */
@@ -33,15 +36,22 @@ export class HeadSource implements HeadTensors {
     });
     if (found.isDirectory()) {
       const { tensors, config } = await openCheckpoint(path);
-      return new HeadSource(path, tensors, config);
+      const { name } = await originOf(path, config ?? {});
+      return new HeadSource(path, name, tensors, config);
     }
     const tensors = await readSafetensors(path);
-    return new HeadSource(path, new Map(tensors.map((tensor) => [tensor.name, tensor])), null);
+    return new HeadSource(path, path, new Map(tensors.map((tensor) => [tensor.name, tensor])), null);
   }
 
-  private constructor(place: string, tensors: ReadonlyMap<string, CheckpointTensor>, config: JsonObject | null) {
+  private constructor(
+    place: string,
+    name: string,
+    tensors: ReadonlyMap<string, CheckpointTensor>,
+    config: JsonObject | null,
+  ) {
     const found = layoutOf(tensors, config);
     this.place = place;
+    this.name = name;
     this.config = config;
     this.architecture = found?.name ?? null;
     this.#layout = found?.layout ?? null;

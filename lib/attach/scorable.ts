@@ -161,11 +161,11 @@ function readingFor(
 const CUSTOM = { profile: "custom", type: null, labels: null, read: "hf", truncationSide: "left" } as const;
 
 function profileFor(source: HeadSource | null, profileName: string | undefined): ProfileChoice | null {
-  const { config, architecture, place } = source ?? {};
+  const { config, architecture, name } = source ?? {};
   try {
     return chooseProfile({
       profileName,
-      repository: place,
+      repository: name,
       architecture: architecture ?? undefined,
       scoreType: config?.score_type,
     });

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import type { RankInput, RankResult, Weights } from "../index.ts";
 import { answerAll } from "./answer.ts";
-import { append, given, labelledNumbers } from "./arguments.ts";
+import { append, given, labelledNumbers, once } from "./arguments.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { formatScore } from "./format.ts";
 import { checkShape, type Entries, type Entry, entriesOf, openEntries } from "./lines.ts";
@@ -27,7 +27,7 @@ export function rankCommand(): Command {
         "code is 1 then.",
     )
     .argument(...MODEL_ARGUMENT)
-    .option("--prompt <text>", "with --response: rank the answers to this prompt")
+    .option("--prompt <text>", "with --response: rank the answers to this prompt", once("--prompt"))
     .option("--response <text>", "an answer; given once for each", append)
     .option("--input <file>", "rank each line of a JSON lines file; - is stdin")
     .option(

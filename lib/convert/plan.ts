@@ -1,6 +1,4 @@
 /** What converting a checkpoint will do: every tensor accounted for, every key decided, nothing read but the head. */
-import { realpath } from "node:fs/promises";
-import { basename, resolve } from "node:path";
 import { architectureOf } from "../architectures/index.ts";
 import type { Architecture } from "../architectures/types.ts";
 import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../checkpoint/types.ts";
@@ -12,7 +10,6 @@ import { validateHead } from "../head/spec.ts";
 import type { HeadSpec } from "../head/types.ts";
 import { attempt, note } from "../problems.ts";
 import { chooseProfile } from "../prompt/choose.ts";
-import { PROFILES } from "../prompt/profiles.ts";
 import type { Profile } from "../prompt/types.ts";
 import { readConfig } from "./config.ts";
 import { isWithoutEffect } from "./config-keys.ts";
@@ -21,6 +18,7 @@ import { FILE_TYPE, needsQuantizer, WRITTEN_TYPES } from "./file-type.ts";
 import { headTensor, readHead } from "./head.ts";
 import { LAYOUTS, type Layout } from "./layouts.ts";
 import { type Reading, readingOf } from "./meaning.ts";
+import { originOf } from "./origin.ts";
 import { type PlannedTensor, planBackbone, TensorFinder } from "./plan-tensors.ts";
 import { byLayer, QUANTIZATION_VERSION } from "./q8.ts";
 import { missing, requireFloat, requireShape } from "./requirements.ts";
@@ -84,8 +82,7 @@ export async function surveyConversion(
   if (!architecture) return { plan: null, layout: name, problems };
   const reader = new ConfigReader(config, architecture.defaults);
   const finder = new TensorFinder(checkpoint, layout);
-  const origin = sourceOf(checkpoint.directory, config);
-  const directory = origin.repository || (await directoryName(checkpoint.directory));
+  const { name: directory, ...origin } = await originOf(checkpoint.directory, config);
   const chosen = attempt(problems, () => profileFor(options.profile, directory, name, config));
   const embedding = attempt(problems, () => findEmbedding(finder, architecture, layout));
   const vocabulary = embedding?.shape[0] ?? 0;
@@ -260,23 +257,6 @@ export function padToken(config: JsonObject, vocabulary: number): number | null 
     "ERR_CONFIG",
     `config.json: pad_token_id is ${JSON.stringify(id)}, and the vocabulary has ${vocabulary} tokens.`,
   );
-}
-
-/** The path whose last part may name a profile: "." has a name, and a link whose own name says nothing has a target. */
-async function directoryName(directory: string): Promise<string> {
-  const absolute = resolve(directory);
-  const isTelling = PROFILES.some(({ repositories }) => repositories.some((name) => name.test(basename(absolute))));
-  return isTelling ? absolute : realpath(absolute);
-}
-
-/** Repository and revision where the directory is part of a hub cache; the repository where the config names it. */
-function sourceOf(directory: string, config: JsonObject): { repository: string; revision: string } {
-  const cached = directory.match(/models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([^/\\]+)/);
-  if (cached) return { repository: `${cached[1]}/${cached[2]}`, revision: cached[3] as string };
-  const named = config._name_or_path;
-  const isRepository =
-    typeof named === "string" && /^[\w.-]+\/[\w.-]+$/.test(named) && basename(directory) === basename(named);
-  return { repository: isRepository ? named : "", revision: "" };
 }
 
 function ownType(embedding: CheckpointTensor): keyof typeof OWN_TYPES {

@@ -3,6 +3,7 @@ import { GRAPHS } from "../architectures/index.ts";
 import type { BackboneSizes, Graph } from "../architectures/types.ts";
 import { ScoreheadError } from "../errors.ts";
 import { checkTensors } from "./check-tensors.ts";
+import { GRAPH_KEYS, requireKeyTypes } from "./key-types.ts";
 import { isNeutral } from "./neutral-keys.ts";
 import type { GgufFile, GgufMetadata, GgufTensor, GgufValue } from "./types.ts";
 
@@ -45,6 +46,7 @@ export function readBackbone({ path, metadata, tensors }: GgufContents): Backbon
       `${path}: the architecture ${architecture.value} is not supported. Supported: ${[...GRAPHS.keys()].join(", ")}.`,
     );
   refuseOtherFiles(path, metadata);
+  requireKeyTypes(path, metadata, graph);
   const keys = new Keys(path, metadata, graph);
   keys.check();
   const sizes = readSizes(keys, tensors);
@@ -66,14 +68,6 @@ export function readBackbone({ path, metadata, tensors }: GgufContents): Backbon
     extraGpuBytes: bytesOf("output.weight") > 0 ? 0 : bytesOf("token_embd.weight"),
   };
 }
-
-/** What every graph has, as far as scorehead knows it to be right. llama.cpp aborts on others, or computes otherwise. */
-const KEYS: readonly string[] = [
-  ...["block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size"],
-  ...["attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length"],
-  ...["attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base"],
-  ...["rope.scaling.type", "rope.scaling.factor", "rope.scaling.original_context_length", "rope.scaling.attn_factor"],
-];
 
 /** Files of other tools that are no whole model. */
 function refuseOtherFiles(path: string, metadata: GgufMetadata): void {
@@ -176,7 +170,7 @@ class Keys {
   check(): void {
     const prefix = `${this.graph.name}.`;
     const isKnown = (name: string, value: GgufValue): boolean =>
-      KEYS.includes(name) || Object.hasOwn(this.graph.keys, name) || isNeutral(name, value);
+      Object.hasOwn(GRAPH_KEYS, name) || Object.hasOwn(this.graph.keys, name) || isNeutral(name, value);
     const odd = [...this.#metadata].find(
       ([name, value]) => name.startsWith(prefix) && !isKnown(name.slice(prefix.length), value),
     );

@@ -98,13 +98,14 @@ export function rulesToMetadata(rules: Omit<TokenizerRules, "vocabularySize">): 
 export function tokenizerRules(metadata: GgufMetadata): TokenizerRules {
   const preTokenizer = preTokenizerOf(metadata);
   const tokens = vocabulary(metadata, preTokenizer);
+  const types = tokenTypes(metadata, tokens.length);
   const ownTokens = scalar(metadata, KEY.addedTokens, "string");
   const own = ownTokens !== null;
   const defaults = preTokenizer === null ? DEFAULTS.sentencePiece : DEFAULTS.byteLevel;
   const id = (name: (typeof ID_KEYS)[number]) => tokenId(metadata, name, tokens.length, own ? null : defaults[name]);
   return {
     vocabularySize: tokens.length,
-    addedTokens: own ? unpackTokens(ownTokens, tokens.length) : tokensByType(metadata, tokens),
+    addedTokens: own ? unpackTokens(ownTokens, tokens.length) : tokensByType(types, tokens),
     preTokenizer,
     spacePrefix: preTokenizer === null ? spacePrefix(metadata) : "none",
     addBos: scalar(metadata, KEY.addBos, "bool") ?? (defaults.addBos || WITH_BOS.some((name) => name === preTokenizer)),
@@ -188,16 +189,18 @@ function tokenId(
   return id;
 }
 
-/** llama.cpp's special tokens (`cache_special_tokens`): matched in the raw text, without any stripping. */
-function tokensByType(metadata: GgufMetadata, tokens: readonly string[]): AddedToken[] {
+function tokenTypes(metadata: GgufMetadata, size: number): Int32Array | null {
   const found = metadata.get(KEY.tokenType);
-  if (found === undefined) return [];
-  if (found.type !== "array" || found.of !== "i32" || found.value.length !== tokens.length) {
-    throw malformed(KEY.tokenType, `must be an i32 array of ${tokens.length} types, one for each token`);
-  }
+  if (found === undefined) return null;
+  if (found.type === "array" && found.of === "i32" && found.value.length === size) return found.value;
+  throw malformed(KEY.tokenType, `must be an i32 array of ${size} types, one for each token`);
+}
+
+/** llama.cpp's special tokens (`cache_special_tokens`): matched in the raw text, without any stripping. */
+function tokensByType(types: Int32Array | null, tokens: readonly string[]): AddedToken[] {
   const wanted: readonly number[] = Object.values(TOKEN_TYPE);
   return tokens.flatMap((content, id) => {
-    const type = found.value[id] as number;
+    const type = types?.[id] ?? 0;
     if (!wanted.includes(type) || content === "") return [];
     const special = type !== TOKEN_TYPE.userDefined;
     return [{ id, content, special, normalized: false, lstrip: false, rstrip: false, singleWord: false }];

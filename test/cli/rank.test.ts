@@ -146,6 +146,7 @@ describe("--weights", () => {
     ["no numbers", ["--weights", "helpsteer-verbosity=much"], "finite number"],
     ["half by label", ["--weights", "helpsteer-verbosity=1,2"], "label=number"],
     ["twice for a label", ["--weights", "a=1,a=2"], "twice"],
+    ["two prompts", ["--prompt", "another"], "--prompt may be given once"],
   ])("%s are wrong usage", async (_, args, message) => {
     const { code, stdout, stderr } = await rank(attributes, [...GIVEN, ...args]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });

@@ -1,6 +1,18 @@
 /** Writing GGUF files: round trips, fixed bytes, and nothing under the final name unless it is complete. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ScoreheadError } from "../../lib/errors.ts";
@@ -228,4 +240,21 @@ describe("replaceFile", () => {
     expect(worked).toBe(false);
     expect(existsSync(path("none"))).toBe(false);
   });
+
+  it.skipIf(process.platform === "win32")(
+    "leaves devices, and links to what a process has open, as they are",
+    async () => {
+      writeFileSync(path("open"), "output");
+      const descriptor = openSync(path("open"), "r+");
+      // As /dev/stdout is where it is redirected to a file.
+      symlinkSync(`/dev/fd/${descriptor}`, path("stdout"));
+      const work = (name: string) => writeFile(name, "x");
+      for (const target of ["/dev/null", "/dev/full", path("stdout"), `/dev/fd/${descriptor}`])
+        await refused(replaceFile(target, work), "ERR_IO", target, "not a regular file");
+      closeSync(descriptor);
+      expect(readlinkSync(path("stdout"))).toBe(`/dev/fd/${descriptor}`);
+      expect(readFileSync(path("open"), "utf8")).toBe("output");
+      expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
+    },
+  );
 });
