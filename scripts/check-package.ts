@@ -4,7 +4,17 @@
  * without it where its library is missing; and the whole install stays small.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { convert, type DoctorReport } from "../lib/index.ts";
@@ -17,8 +27,8 @@ const MOST_MEGABYTES = 60;
 /** beaver-7b-v1.0-cost's card: 28 tokens. */
 const CARD_EXAMPLE = ["--prompt", "hello", "--response", "Hello! How can I help you today?"];
 const CARD_TOKENS = 28;
-/** Of the scores with llama.cpp's products of F16 weights, which are off by 1e-4 of their spread. */
-const MOST_DIFFERENCE = 1e-2;
+/** Between scores with and without the accelerator: llama.cpp's products of F16 weights are off by 1e-4 of their spread. */
+const MOST_DIFFERENCE = 2e-3;
 
 /** A PATH with Node, npm and a shell, and nothing that compiles. */
 function bareTools(folder: string): string {
@@ -68,13 +78,12 @@ function installed(app: string, path: string, file: string) {
 /** The accelerator came with the prebuild, is in use as in this clone, and is not needed. */
 function checkAccelerator(library: string, { score, doctor }: ReturnType<typeof installed>): string {
   const { accelerator } = openRuntime();
-  if (!accelerator.kernels) {
-    score();
-    return `no accelerator here (${accelerator.reason})`;
-  }
   const { cpu, model } = doctor();
-  if (cpu.accelerator.kernels !== accelerator.kernels || model?.acceleration.kernels !== accelerator.kernels)
-    throw new Error(`doctor says ${JSON.stringify([cpu.accelerator, model?.acceleration])}.`);
+  if (JSON.stringify(cpu.accelerator) !== JSON.stringify(accelerator))
+    throw new Error(`The accelerator is ${JSON.stringify(cpu.accelerator)}, and here ${JSON.stringify(accelerator)}.`);
+  if (!accelerator.kernels) return `${score()}, no accelerator here (${accelerator.reason})`;
+  if (model?.acceleration.kernels !== accelerator.kernels)
+    throw new Error(`The accelerator is not in use: ${model?.acceleration.reason}.`);
   const [plain, accelerated] = [score("--accel", "off"), score()];
   if (!(Math.abs(accelerated - plain) < MOST_DIFFERENCE)) throw new Error(`${accelerated} with it, ${plain} without.`);
   rmSync(library);
@@ -84,7 +93,7 @@ function checkAccelerator(library: string, { score, doctor }: ReturnType<typeof 
   return `${accelerated} with ${accelerator.kernels}, ${plain} without`;
 }
 
-const work = mkdtempSync(join(tmpdir(), "scorehead-package-"));
+const work = realpathSync(mkdtempSync(join(tmpdir(), "scorehead-package-")));
 try {
   const [, , named] = process.argv;
   if (!named) run("npm", ["pack", "--silent", "--pack-destination", work], packageRoot, process.env.PATH ?? "");
