@@ -109,7 +109,8 @@ function listDirectory(directory: string): string[] {
   }
 }
 
-const EXTENSION = process.platform === "win32" ? "dll" : process.platform === "darwin" ? "dylib" : "so";
+/** How shared libraries end here. */
+export const LIBRARY_EXTENSION = process.platform === "win32" ? "dll" : process.platform === "darwin" ? "dylib" : "so";
 const PREFIX = process.platform === "win32" ? "" : "lib";
 
 /**
@@ -121,7 +122,9 @@ export function libraryIn(directory: string): LibrarySet | string {
   const files = listDirectory(directory);
   if (files.length === 0) return "the folder is missing or empty";
   const find = (stem: string): string | undefined =>
-    files.find((file) => new RegExp(`^${PREFIX}${stem}(\\.(?:[a-z]+\\.)?v\\d[\\d.]*)?\\.${EXTENSION}$`).test(file));
+    files.find((file) =>
+      new RegExp(`^${PREFIX}${stem}(\\.(?:[a-z]+\\.)?v\\d[\\d.]*)?\\.${LIBRARY_EXTENSION}$`).test(file),
+    );
   const base = find("ggml-base");
   const ggml = find("ggml");
   const llama = find("llama");
@@ -140,6 +143,6 @@ export function libraryIn(directory: string): LibrarySet | string {
 
 /** The path of a GPU backend in a folder, e.g. `libggml-vulkan.so`. */
 export function backendFile(directory: string, kind: GpuKind): string | undefined {
-  const name = `${PREFIX}ggml-${kind}.${EXTENSION}`;
+  const name = `${PREFIX}ggml-${kind}.${LIBRARY_EXTENSION}`;
   return listDirectory(directory).includes(name) ? join(directory, name) : undefined;
 }

@@ -1,13 +1,16 @@
 /** Which models are accelerated, that models do not disturb each other, and how many threads they take. */
+import { once } from "node:events";
 import { readdirSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { doctor, type LoadOptions, type OutputType, ScoreModel } from "../../lib/index.ts";
 import { chooseAcceleration } from "../../lib/model/acceleration.ts";
 import type { NativeDevice } from "../../lib/runtime/contract.ts";
 import { type DeviceSelection, openRuntime } from "../../lib/runtime/open.ts";
 import { vectorError } from "../model/numbers.ts";
 import { workspace } from "../model/support.ts";
+import type { Answer, Job } from "./worker.ts";
 
 const { gguf, load } = workspace();
 const { accelerator } = openRuntime();
@@ -63,6 +66,16 @@ describe.runIf(kernels !== null)("models", () => {
     const output = await model.score(TEXTS, { perToken: true });
     return [...(output.scores?.data ?? [])];
   };
+  const startWorker = async (): Promise<Worker> => {
+    const worker = new Worker(new URL("worker.mjs", import.meta.url));
+    await once(worker, "message");
+    return worker;
+  };
+  const inWorker = async (worker: Worker, job: Job): Promise<Answer> => {
+    worker.postMessage(job);
+    const [answer] = (await once(worker, "message")) as [Answer];
+    return answer;
+  };
   const start = async (type: OutputType, options: LoadOptions): Promise<ScoreModel> =>
     ScoreModel.load(await gguf("beaver-reward", type), { device: "cpu", threads: 1, ...options });
 
@@ -115,33 +128,62 @@ describe.runIf(kernels !== null)("models", () => {
   it("in worker threads, beside the main thread's", async () => {
     const file = await gguf("beaver-reward", "q8_0");
     const expected = await scores(await load("beaver-reward", "q8_0"));
-    const found = [1, 2, 3].map(
-      () =>
-        new Promise((resolve, reject) => {
-          const worker = new Worker(new URL("worker.mjs", import.meta.url), { workerData: { file, texts: TEXTS } });
-          worker.once("message", resolve);
-          worker.once("error", reject);
-        }),
-    );
-    for (const { scores: theirs, accel } of (await Promise.all(found)) as { scores: number[]; accel: unknown }[]) {
+    const found = await Promise.all([1, 2, 3].map(async () => inWorker(await startWorker(), { file, texts: TEXTS })));
+    for (const { scores: theirs, accel } of found) {
       expect(theirs).toEqual(expected);
       expect(accel).toMatchObject({ kernels });
     }
   });
 
-  it.runIf(process.platform === "linux")("take no more threads than were asked for", async () => {
+  describe.runIf(process.platform === "linux")("take as many threads as were asked for", () => {
     const threads = (): number => readdirSync("/proc/self/task").length;
-    const model = await load("beaver-reward", "q8_0", { threads: 3 });
-    await model.score("once");
-    const before = threads();
-    let most = 0;
-    const timer = setInterval(() => {
-      most = Math.max(most, threads());
-    }, 1);
-    await model.score(Array.from({ length: 40 }, (_, i) => `${i} ${TEXTS[1]}`));
-    clearInterval(timer);
-    // The model's own thread, which waits before as well, is one of the three.
-    expect(most).toBeLessThanOrEqual(before + 2);
-    expect(most).toBeGreaterThan(0);
+    /** The most threads that the process has while something is computed, looked at every millisecond. */
+    const mostDuring = async (work: () => Promise<unknown>): Promise<number> => {
+      let most = threads();
+      const timer = setInterval(() => {
+        most = Math.max(most, threads());
+      }, 1);
+      await work().finally(() => clearInterval(timer));
+      return most;
+    };
+    const MANY = Array.from({ length: 16 }, (_, i) => `${i} ${TEXTS[1]}`);
+    let file = "";
+    beforeAll(async () => {
+      file = await gguf("beaver-reward", "q8_0");
+      // Node's own threads, and what a first model leaves, are there before anything is counted.
+      await Promise.all(Array.from({ length: 8 }, () => stat(file)));
+      await (await start("q8_0", {})).close();
+    });
+
+    it("in one model", async () => {
+      const before = threads();
+      await using model = await start("q8_0", { threads: 3 });
+      expect((await mostDuring(() => model.score(MANY))) - before).toBe(3);
+      expect(model.stats().accel?.products).toBeGreaterThan(0);
+    });
+
+    it("in ten models at once, which give them back", async () => {
+      const before = threads();
+      const models = await Promise.all(Array.from({ length: 10 }, () => start("q8_0", {})));
+      const most = await mostDuring(() => Promise.all(models.map((model) => model.score(MANY))));
+      await Promise.all(models.map((model) => model.close()));
+      expect(most - before).toBe(10);
+      expect(threads()).toBe(before);
+    });
+
+    it("in ten models, half of them in worker threads", async () => {
+      const workers = await Promise.all(Array.from({ length: 5 }, startWorker));
+      const before = threads();
+      const models = await Promise.all(workers.map(() => start("q8_0", {})));
+      const most = await mostDuring(() =>
+        Promise.all([
+          ...models.map((model) => model.score(MANY)),
+          ...workers.map((worker) => inWorker(worker, { file, texts: MANY })),
+        ]),
+      );
+      await Promise.all(models.map((model) => model.close()));
+      expect(most - before).toBeLessThanOrEqual(10);
+      expect(most - before).toBeGreaterThan(5);
+    });
   });
 });

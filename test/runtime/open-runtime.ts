@@ -15,8 +15,8 @@ const { values } = parseArgs({ options: { load: { type: "string" }, release: { t
 
 function open(): unknown {
   if (values.release === undefined) {
-    const { version, directory, origin } = openRuntime();
-    return { version, directory, origin };
+    const { version, directory, origin, accelerator } = openRuntime();
+    return { version, directory, origin, accelerator };
   }
   const sets = runtimeFolders().map(({ directory }) => libraryIn(directory));
   const set = sets.find((found): found is LibrarySet => typeof found === "object");

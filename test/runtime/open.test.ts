@@ -1,12 +1,19 @@
 /** Opening the libraries: what is tried, what is preferred, and what the error says where nothing works. */
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
-import { manifest } from "../../lib/runtime/addon.ts";
+import type { Accelerator } from "../../lib/runtime/accelerator.ts";
+import { addonPath, manifest } from "../../lib/runtime/addon.ts";
 import type { LibrarySet } from "../../lib/runtime/contract.ts";
-import { builtRuntimeDirectory, libraryIn, packageNames, runtimeFolders } from "../../lib/runtime/locate.ts";
+import {
+  builtRuntimeDirectory,
+  LIBRARY_EXTENSION,
+  libraryIn,
+  packageNames,
+  runtimeFolders,
+} from "../../lib/runtime/locate.ts";
 import { type Attempt, selectDevices } from "../../lib/runtime/open.ts";
 import { temporaryDirectory } from "../gguf/support.ts";
 
@@ -19,6 +26,7 @@ interface Outcome {
   readonly version?: string;
   readonly directory?: string;
   readonly origin?: string;
+  readonly accelerator?: Accelerator;
 }
 interface Report {
   readonly first: Outcome;
@@ -141,5 +149,36 @@ describe("devices", () => {
         message: expect.stringMatching(new RegExp(`no ${kind} device[^]*--gpu ${kind}[^]*device: "cpu"`)),
       }),
     );
+  });
+});
+
+describe.runIf(`${process.platform}-${process.arch}` === "linux-x64")("the accelerator", () => {
+  const NAME = `scorehead-accel.${LIBRARY_EXTENSION}`;
+  /** Opens the runtime from a package whose prebuild is the addon and, as `write` puts it there, the accelerator. */
+  const inPackage = (name: string, write: (library: string) => void): [found: Accelerator, library: string] => {
+    const root = path(name);
+    const prebuild = join(root, "prebuilds", `${process.platform}-${process.arch}`);
+    mkdirSync(prebuild, { recursive: true });
+    copyFileSync(addonPath(), join(prebuild, "scorehead.node"));
+    write(join(prebuild, NAME));
+    const { accelerator } = run({ SCOREHEAD_PREBUILD: root }).first;
+    return [accelerator as Accelerator, join(prebuild, NAME)];
+  };
+  const compiled = join(dirname(addonPath()), NAME);
+
+  it("is taken from beside the addon", () => {
+    const [found] = inPackage("whole", (library) => copyFileSync(compiled, library));
+    expect(found).toEqual(run({}).first.accelerator);
+    expect(found.reason).not.toContain(NAME);
+  });
+
+  it("may be missing; the reason names its file", () => {
+    const [found, library] = inPackage("without", () => undefined);
+    expect(found).toEqual({ kernels: null, reason: `there is no ${library}; install scorehead again` });
+  });
+
+  it("may be broken; the reason is the loader's", () => {
+    const [found, library] = inPackage("broken", (file) => writeFileSync(file, "not a library"));
+    expect(found).toEqual({ kernels: null, reason: expect.stringContaining(library) });
   });
 });
