@@ -18,7 +18,8 @@ export interface Origin {
  */
 export async function originOf(directory: string, config: JsonObject): Promise<Origin> {
   const absolute = resolve(directory);
-  const places = [absolute, await realpath(absolute)] as const;
+  // What was read elsewhere, a listing of a repository say, needs no directory.
+  const places = [absolute, await realpath(absolute).catch(() => absolute)] as const;
   const source = sourceOf(places, config);
   return { name: source.repository || tellingName(places), ...source };
 }

@@ -85,7 +85,7 @@ async function getWhole(hub: Hub, address: string, subject: Subject): Promise<Re
     if (bytes > MOST_BYTES) throw malformed(hub, `one has more than ${MOST_BYTES} bytes`);
     parts.push(chunk);
   }
-  return new Response(Buffer.concat(parts), { status: response.status, headers: response.headers });
+  return new Response(Buffer.concat(parts), { status: response.status, headers: [...response.headers] });
 }
 
 function malformed(hub: Hub, problem: string, cause?: unknown): ScoreheadError {

@@ -1,9 +1,11 @@
 /** One request to the hub: redirects, the token, and silence. */
+import { fetch, type Headers, type Response } from "undici";
 import { checkAborted } from "../abort.ts";
 import { ScoreheadError } from "../errors.ts";
 import { version } from "../runtime/addon.ts";
 import { named, printable, statusError } from "./answers.ts";
 import { accessToken, endpoint, stallTimeout } from "./environment.ts";
+import { proxyDispatcher } from "./proxy.ts";
 import { PassingFailure } from "./retry.ts";
 import type { Hub, HubOptions, Subject } from "./types.ts";
 
@@ -55,7 +57,8 @@ export async function get(
       const ours = url.origin === hubOrigin;
       const authorization = ours && hub.token ? { authorization: `Bearer ${hub.token}` } : {};
       const fixed = { "user-agent": `scorehead/${version}`, "accept-encoding": "identity", ...authorization };
-      response = await fetch(url, { headers: { ...headers, ...fixed }, redirect: "manual", signal });
+      const dispatcher = proxyDispatcher();
+      response = await fetch(url, { headers: { ...headers, ...fixed }, redirect: "manual", signal, dispatcher });
       const isRedirect = REDIRECTS.has(response.status);
       if (!isRedirect && !response.ok && !(response.status === 416 && headers.range))
         throw statusError(response, ours, hub, subject);
@@ -146,5 +149,7 @@ function connectionError(error: unknown, hub: Hub, silence: Silence, url: URL): 
       `${url.host} cannot be trusted: ${message}. Behind a proxy that has its own certificate, name it in the variable NODE_EXTRA_CA_CERTS.`,
       error,
     );
-  return new PassingFailure(`The connection to ${url.host} failed (${code || message})`, null, error);
+  // What a proxy answers is in the words alone.
+  const reason = code === "UND_ERR_ABORTED" ? message : code || message;
+  return new PassingFailure(`The connection to ${url.host} failed (${reason})`, null, error);
 }

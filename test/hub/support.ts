@@ -10,8 +10,8 @@ import { openSnapshot, type SnapshotOptions } from "../../lib/hub/snapshot.ts";
 import type { Snapshot } from "../../lib/hub/types.ts";
 import { TestHub } from "./server.ts";
 
-/** The variables that the hub's tools read. */
-const VARIABLES = /^(HF_|HUGGING|TRANSFORMERS_|XDG_CACHE_HOME)/;
+/** The variables that the hub's tools read, and every tool that uses the network. */
+const VARIABLES = /^(HF_|HUGGING|TRANSFORMERS_|XDG_CACHE_HOME|(https?|no)_proxy$)/i;
 
 /** Retries without the pauses. */
 export const QUICK = { retryDelay: 1 } as const;
