@@ -11,11 +11,17 @@ namespace {
 
 constexpr size_t kBlock = 32;
 // Codes are unsigned; those of signed types are stored plus this.
-constexpr int kOffset = 128;
+constexpr int kOffset = Simd::kOffset;
 
 // What codes mean: weight = scale * (code - kOffset), with a scale for each 32 or 16 inputs, or
-// weight = scale * code - minimum, with both for each 32.
-enum class Coding { offset_32, offset_16, minimum_32 };
+// weight = scale * code - minimum, with both for each 32. Where sums are narrow, codes of 8 bits are stored as they are, signed,
+// and those of 5 bits plus half of kOffset: weight = scale * (code - kOffset / 2) - minimum.
+enum class Coding { offset_32, offset_16, minimum_32, signed_32, raised_minimum_32 };
+
+constexpr bool has_minima(Coding coding) { return coding == Coding::minimum_32 || coding == Coding::raised_minimum_32; }
+
+// The same byte four times.
+constexpr int32_t four_of(int byte) { return static_cast<int32_t>(0x01010101u * byte); }
 
 // The scale that a block of 32 begins with.
 inline Floats leading_half(const uint8_t* const* rows, size_t offset) {
@@ -31,7 +37,7 @@ inline Floats leading_half(const uint8_t* const* rows, size_t offset) {
 //   16 inputs of the block a group is, and codes() gives word `k` (4 inputs) of it, for all lanes.
 
 struct Q8_0 {
-  static constexpr Coding kCoding = Coding::offset_32;
+  static constexpr Coding kCoding = Simd::kNarrowSums ? Coding::signed_32 : Coding::offset_32;
   static constexpr int kBlocks = 1, kParts = 2, kGroups = 1;
   static constexpr size_t kBytes = sizeof(block_q8_0);
   Floats scale;
@@ -41,7 +47,9 @@ struct Q8_0 {
   struct Part {
     Ints words[4];
     Part(const uint8_t* const* rows, size_t at, int part) { gather_words(rows, at + offsetof(block_q8_0, qs) + 16 * part, words); }
-    Ints codes(int, int k) const { return Simd::differing(words[k], Simd::all(static_cast<int32_t>(0x80808080))); }  // + kOffset
+    Ints codes(int, int k) const {
+      return kCoding == Coding::signed_32 ? words[k] : Simd::add_bytes(words[k], Simd::all(four_of(kOffset)));
+    }
   };
   static int group(int part, int) { return part; }
 };
@@ -63,7 +71,7 @@ struct Q4_0 {
     Ints words[4];
     Part(const uint8_t* const* rows, size_t at, int) { gather_words(rows, at + offsetof(block_q4_0, qs), words); }
     Ints codes(int half, int k) const {
-      return Simd::add_bytes(nibbles(words[k], half), Simd::all(0x78787878));  // kOffset - 8
+      return Simd::add_bytes(nibbles(words[k], half), Simd::all(four_of(kOffset - 8)));
     }
   };
   static int group(int, int half) { return half; }
@@ -109,6 +117,7 @@ struct Q4_K : SixBitScales<block_q4_K> {
 
 struct Q5_K : SixBitScales<block_q5_K> {
   using SixBitScales::SixBitScales;
+  static constexpr Coding kCoding = Simd::kNarrowSums ? Coding::raised_minimum_32 : Coding::minimum_32;
   struct Part {
     Ints words[4], fifth[4];
     int pair;  // of blocks
@@ -120,7 +129,8 @@ struct Q5_K : SixBitScales<block_q5_K> {
       const int bit = 2 * pair + upper;
       const Ints high = bit < 4 ? Simd::left(fifth[k], 4 - bit) : Simd::right(fifth[k], bit - 4);
       const Ints low = upper == 0 ? words[k] : Simd::right(words[k], 4);
-      return Simd::both(Simd::select(Simd::all(0x0F0F0F0F), low, high), Simd::all(0x1F1F1F1F));
+      const Ints five = Simd::both(Simd::select(Simd::all(0x0F0F0F0F), low, high), Simd::all(0x1F1F1F1F));
+      return kCoding == Coding::raised_minimum_32 ? Simd::add_bytes(five, Simd::all(four_of(kOffset / 2))) : five;
     }
   };
 };
@@ -157,7 +167,7 @@ struct Q6_K {
       // The quarter's two upper bits, moved to their place.
       const Ints two = quarter < 2 ? Simd::left(high[k], 4 - 2 * quarter) : Simd::right(high[k], 2 * quarter - 4);
       const Ints six = Simd::both(Simd::select(Simd::all(0x0F0F0F0F), four, two), Simd::all(0x3F3F3F3F));
-      return Simd::add_bytes(six, Simd::all(0x60606060));  // kOffset - 32
+      return Simd::add_bytes(six, Simd::all(four_of(kOffset - 32)));
     }
   };
   static int group(int part, int quarter) { return part / 2 * 8 + 2 * quarter + part % 2; }

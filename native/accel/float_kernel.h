@@ -2,7 +2,7 @@
 // of instruction sets; see simd_512.h for the linkage.
 #pragma once
 
-#include "code_types.h"
+#include "panel_rows.h"
 
 namespace {
 
@@ -77,53 +77,10 @@ void pack_floats(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
   }
 }
 
-// Codes of a quantised type as the floats that they stand for.
-template <class Type>
-Floats decoded(const Type& type, int group, Ints code) {
-  const Floats scale = type.scales(group / 2, group % 2);
-  if constexpr (Type::kCoding == Coding::minimum_32)
-    return Simd::subtract(Simd::multiply(scale, Simd::to_floats(code)), type.minima(group / 2));
-  else
-    return Simd::multiply(scale, Simd::to_floats(Simd::add(code, Simd::all(-kOffset))));
-}
-
-template <class Type>
-void pack_decoded(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
-  const uint8_t* pointers[kColumns];
-  row_pointers(rows, pointers);
-  auto* out = reinterpret_cast<float*>(panel);
-  const size_t begin = first / kBlock / Type::kBlocks, end = begin + count / kBlock / Type::kBlocks;
-  const ReadAhead read_ahead(rows, begin * Type::kBytes, end * Type::kBytes);
-  for (size_t block = begin; block < end; block++, out += Type::kBlocks * kBlock * kColumns) {
-    const size_t at = block * Type::kBytes;
-    read_ahead(at, Type::kBytes);
-    for (int v = 0; v < kVectors; v++) {
-      const uint8_t* const* lanes = pointers + v * Simd::kLanes;
-      const Type type(lanes, at);
-      for (int p = 0; p < Type::kParts; p++) {
-        const typename Type::Part part(lanes, at, p);
-        for (int g = 0; g < Type::kGroups; g++) {
-          const int group = Type::group(p, g);
-          for (int i = 0; i < 16; i++) {
-            const Ints code = Simd::both(Simd::right(part.codes(g, i / 4), 8 * (i % 4)), Simd::all(0xFF));
-            Simd::store(out + (group * 16 + i) * kColumns + v * Simd::kLanes, decoded(type, group, code));
-          }
-        }
-      }
-    }
-  }
-}
-
-constexpr scorehead::accel::Kernel float_kernel(size_t input_step, void (*pack)(const Rows&, size_t, size_t, uint8_t*)) {
-  return {kColumns, input_step, kFloatChunk, kFloatChunk * kColumns * sizeof(float), nullptr, nullptr, pack, multiply_floats};
-}
 template <class Type>
 constexpr scorehead::accel::Kernel float_kernel() {
-  return float_kernel(4 * Type::kInputs, pack_floats<Type>);
-}
-template <class Type>
-constexpr scorehead::accel::Kernel decoded_kernel() {
-  return float_kernel(kBlock * Type::kBlocks, pack_decoded<Type>);
+  return {kColumns, 4 * Type::kInputs, kFloatChunk,      kFloatChunk * kColumns * sizeof(float),
+          nullptr,  nullptr,           pack_floats<Type>, multiply_floats};
 }
 
 }  // namespace

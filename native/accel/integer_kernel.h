@@ -1,6 +1,6 @@
 // Products of 8-bit codes: activations in blocks of 32 signed codes with a scale each, weights as unsigned codes with a
 // scale for each 32 or 16, as their type has it. Sums of a block are exact integers; blocks are added in float32, in order.
-// Included by the translation units of instruction sets that multiply bytes; see simd_512.h for the linkage.
+// See simd_512.h for the linkage.
 #pragma once
 
 #include "code_types.h"
@@ -15,7 +15,8 @@ struct CodeBlock {
   int8_t codes[kBlock];
   float scale;
   float sum;              // scale * sum of the codes
-  int32_t correction[3];  // -kOffset * sum of the codes of the first half, the second half, and both
+  int32_t raised;         // kOffset / 2 * sum of the codes
+  int32_t correction[3];  // -kOffset * sum of the codes of the first half, the second half, and both, for `dot` to add to
 };
 
 inline size_t code_bytes(size_t inputs) { return inputs / kBlock * sizeof(CodeBlock); }
@@ -41,18 +42,20 @@ inline void prepare_codes(const float* row, size_t inputs, uint8_t* prepared) {
     __builtin_memcpy(&largest, &bits, sizeof(largest));
     const bool zero = largest < kLeastMagnitude;
     const Simd::Floats inverse = Simd::all(zero ? 0.0f : 127.0f / largest);
-    int32_t sums[3] = {0, 0, 0};
+    Simd::Ints sums[2] = {Simd::all(0), Simd::all(0)};
     for (size_t i = 0; i < kBlock; i += Simd::kLanes) {
       // The maximum is of NaN alone, which must become a code for the sums' sake; the block's scale is not finite then.
       const Simd::Floats scaled = Simd::max(Simd::multiply(Simd::load(x + i), inverse), Simd::all(-127.0f));
       const Simd::Ints codes = Simd::round_to_ints(scaled);
       Simd::store_bytes(to->codes + i, codes);
-      sums[i / 16] += Simd::sum(codes);
+      sums[i / 16] = Simd::add(sums[i / 16], codes);
     }
-    sums[2] = sums[0] + sums[1];
+    const Simd::Ints both = Simd::add(sums[0], sums[1]);
+    const int32_t sum = Simd::sum(both);
     to->scale = zero ? 0.0f : largest / 127.0f;
-    to->sum = to->scale * static_cast<float>(sums[2]);
-    for (int i = 0; i < 3; i++) to->correction[i] = -kOffset * sums[i];
+    to->sum = to->scale * static_cast<float>(sum);
+    to->raised = kOffset / 2 * sum;
+    for (int i = 0; i < 3; i++) to->correction[i] = Simd::offset_sum(i < 2 ? sums[i] : both);
   }
 }
 
@@ -62,7 +65,7 @@ struct PanelBlock {
   static constexpr int kScales = coding == Coding::offset_16 ? 2 : 1;
   uint8_t codes[kBlock / 4][kVectors][Simd::kLanes][4];
   float scales[kScales][kVectors][Simd::kLanes];
-  float minima[coding == Coding::minimum_32 ? kVectors : 0][Simd::kLanes];
+  float minima[has_minima(coding) ? kVectors : 0][Simd::kLanes];
 };
 
 inline int32_t four_codes(const int8_t* codes) {
@@ -73,9 +76,17 @@ inline int32_t four_codes(const int8_t* codes) {
 
 // Where a sum starts, so that the weights' offset falls out of it.
 template <Coding coding>
-Simd::Ints start_of_sum(const CodeBlock& x, int part) {
-  if constexpr (coding == Coding::minimum_32) return Simd::all(0);
-  return Simd::all(x.correction[coding == Coding::offset_16 ? part : 2]);
+int32_t start_of_sum(const CodeBlock& x, int part) {
+  if constexpr (coding == Coding::minimum_32 || coding == Coding::signed_32) return 0;
+  return x.correction[coding == Coding::offset_16 ? part : 2];
+}
+
+// What `dot` has added up, in 32 bits and without what codes are raised by.
+template <Coding coding>
+Simd::Ints end_of_sum(Simd::Ints sum, int32_t raised) {
+  if constexpr (coding == Coding::signed_32) return sum;
+  if constexpr (coding == Coding::raised_minimum_32) return Simd::add(Simd::whole(sum), Simd::all(raised));
+  return Simd::whole(sum);
 }
 
 // `M` activation rows times a panel.
@@ -83,8 +94,9 @@ template <Coding coding, int M>
 void integer_tile(const Product& product, size_t first_row) {
   using Block = PanelBlock<coding>;
   constexpr int kSteps = kBlock / 4 / Block::kScales;
-  // A tile of few rows waits for each sum before it can add to it again, unless it has two to add to in turn.
-  constexpr bool kTwoChains = M <= 2;
+  // A tile of few rows waits for each sum before it can add to it again, unless it has two to add to in turn. Narrow sums are
+  // added to in a step of their own, which is short.
+  constexpr bool kTwoChains = M <= 2 && !Simd::kNarrowSums;
   const CodeBlock* rows[M];
   Simd::Floats totals[M][kVectors];
   for (int m = 0; m < M; m++) {
@@ -100,7 +112,7 @@ void integer_tile(const Product& product, size_t first_row) {
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++)
         for (int v = 0; v < kVectors; v++) {
-          sums[m][v] = start_of_sum<coding>(*rows[m], part);
+          sums[m][v] = Simd::all(start_of_sum<coding>(*rows[m], part));
           others[m][v] = Simd::all(0);
         }
 #pragma GCC unroll 8
@@ -113,7 +125,7 @@ void integer_tile(const Product& product, size_t first_row) {
           const Simd::Ints x = Simd::all(four_codes(rows[m]->codes + 4 * k));
           for (int v = 0; v < kVectors; v++) {
             Simd::Ints& sum = kTwoChains && step % 2 == 1 ? others[m][v] : sums[m][v];
-            sum = Simd::dot(sum, weights[v], x);
+            sum = Simd::dot<coding == Coding::signed_32>(sum, weights[v], x);
           }
         }
       }
@@ -125,11 +137,13 @@ void integer_tile(const Product& product, size_t first_row) {
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
         const Simd::Floats scale = Simd::all(rows[m]->scale);
-        for (int v = 0; v < kVectors; v++)
-          totals[m][v] = Simd::multiply_add(Simd::to_floats(sums[m][v]), Simd::multiply(scale, scales[v]), totals[m][v]);
+        for (int v = 0; v < kVectors; v++) {
+          const Simd::Floats sum = Simd::to_floats(end_of_sum<coding>(sums[m][v], rows[m]->raised));
+          totals[m][v] = Simd::multiply_add(sum, Simd::multiply(scale, scales[v]), totals[m][v]);
+        }
       }
     }
-    if constexpr (coding == Coding::minimum_32) {
+    if constexpr (has_minima(coding)) {
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
         const Simd::Floats sum = Simd::all(rows[m]->sum);

@@ -2,28 +2,16 @@
 #pragma once
 
 #include "float_kernel.h"
-#include "soft_max.h"
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 #include "pack_codes.h"
-#endif
+#include "soft_max.h"
 
 namespace {
-
-// Without an instruction for products of bytes, floats are as fast as codes, and more precise.
-template <class Type>
-constexpr scorehead::accel::Kernel quantised_kernel() {
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-  return code_kernel<Type>();
-#else
-  return decoded_kernel<Type>();
-#endif
-}
 
 // Null where there is none.
 inline const scorehead::accel::Kernel* kernel_of(ggml_type weights) {
   using scorehead::accel::Kernel;
-  static constexpr Kernel q8_0 = quantised_kernel<Q8_0>(), q4_0 = quantised_kernel<Q4_0>(), q4_K = quantised_kernel<Q4_K>(),
-                          q5_K = quantised_kernel<Q5_K>(), q6_K = quantised_kernel<Q6_K>(), f32 = float_kernel<F32>(),
+  static constexpr Kernel q8_0 = code_kernel<Q8_0>(), q4_0 = code_kernel<Q4_0>(), q4_K = code_kernel<Q4_K>(),
+                          q5_K = code_kernel<Q5_K>(), q6_K = code_kernel<Q6_K>(), f32 = float_kernel<F32>(),
                           f16 = float_kernel<F16>(), bf16 = float_kernel<BF16>();
   switch (weights) {
     case GGML_TYPE_Q8_0: return &q8_0;

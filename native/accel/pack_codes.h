@@ -32,7 +32,7 @@ void pack_codes(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
 #pragma GCC unroll 8
       for (int b = 0; b < Type::kBlocks; b++) {
         for (int half = 0; half < Block::kScales; half++) Simd::store(out[b].scales[half][v], type.scales(b, half));
-        if constexpr (Type::kCoding == Coding::minimum_32) Simd::store(out[b].minima[v], type.minima(b));
+        if constexpr (has_minima(Type::kCoding)) Simd::store(out[b].minima[v], type.minima(b));
       }
     }
   }

@@ -98,10 +98,40 @@ struct Simd {
   static Ints unpack_low_64(Ints a, Ints b) { return _mm256_unpacklo_epi64(a, b); }
   static Ints unpack_high_64(Ints a, Ints b) { return _mm256_unpackhi_epi64(a, b); }
 
+  // Products of bytes. `dot` adds those of four unsigned and four signed bytes, or of signed ones alone, to the sum in each lane,
+  // and `whole` makes 32 bits of a sum. Sums are narrow where there is no instruction for all of that: two of 16 bits in a lane, one
+  // of the first two products and one of the others. They may overflow on the way, but not at the end: codes of 6 bits have
+  // 16 inputs, -32 * 127 * 8 at most, where kOffset is taken off first, which is what `offset_sum` of all of the activations'
+  // codes is for.
 #ifdef __AVXVNNI__
-  // sum + the products of four unsigned and four signed bytes, in each lane.
+  static constexpr int kOffset = 128;
+  static constexpr bool kNarrowSums = false;
+  template <bool kSigned = false>
   static Ints dot(Ints sum, Ints unsigned_bytes, Ints signed_bytes) {
+    static_assert(!kSigned);
     return _mm256_dpbusd_avx_epi32(sum, unsigned_bytes, signed_bytes);
+  }
+  static Ints whole(Ints sum) { return sum; }
+  static int32_t offset_sum(Ints codes) { return -kOffset * sum(codes); }
+#else
+  static constexpr int kOffset = 32;
+  static constexpr bool kNarrowSums = true;
+  template <bool kSigned = false>
+  static Ints dot(Ints sum, Ints a, Ints signed_bytes) {
+    // Two products of a signed code of 8 bits are all that 16 bits hold.
+    if constexpr (kSigned)
+      sum = add(sum, whole(_mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(signed_bytes, a))));
+    else
+      sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(a, signed_bytes));
+    __asm__("" : "+x"(sum));  // Or GCC adds up in an order that takes more registers than there are.
+    return sum;
+  }
+  static Ints whole(Ints sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
+  static int32_t offset_sum(Ints codes) {
+    const __m128i half = _mm_add_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
+    const __m128i two = _mm_mullo_epi32(_mm_hadd_epi32(half, half), _mm_set1_epi32(-kOffset));
+    const auto first = static_cast<uint16_t>(_mm_cvtsi128_si32(two)), second = static_cast<uint16_t>(_mm_extract_epi32(two, 1));
+    return static_cast<int32_t>(first | uint32_t{second} << 16);
   }
 #endif
 

@@ -72,11 +72,17 @@ struct Simd {
   static Ints unpack_low_64(Ints a, Ints b) { return _mm512_unpacklo_epi64(a, b); }
   static Ints unpack_high_64(Ints a, Ints b) { return _mm512_unpackhi_epi64(a, b); }
 
+  // Products of bytes, as in simd_256.h.
+  static constexpr int kOffset = 128;
+  static constexpr bool kNarrowSums = false;
 #ifdef __AVX512VNNI__
-  // sum + the products of four unsigned and four signed bytes, in each lane.
+  template <bool kSigned = false>
   static Ints dot(Ints sum, Ints unsigned_bytes, Ints signed_bytes) {
+    static_assert(!kSigned);
     return _mm512_dpbusd_epi32(sum, unsigned_bytes, signed_bytes);
   }
+  static Ints whole(Ints sum) { return sum; }
+  static int32_t offset_sum(Ints codes) { return -kOffset * sum(codes); }
 #endif
 
  private:

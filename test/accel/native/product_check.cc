@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -13,6 +14,8 @@ namespace check {
 namespace {
 
 using namespace scorehead::accel;
+
+constexpr size_t kBlock = 32;  // activations that share a scale
 
 // A product as the accelerator computes it.
 std::vector<float> accelerated(const Kernel& kernel, ggml_type type, const std::vector<uint8_t>& weights,
@@ -58,7 +61,18 @@ Block block_of(ggml_type type) {
 
 bool is_quantised(ggml_type type) { return type != GGML_TYPE_F32 && type != GGML_TYPE_F16 && type != GGML_TYPE_BF16; }
 
-enum class Content { random, extreme, zero, denormal };
+// Where a type has scales of a byte or less.
+struct Bytes {
+  size_t first, end;
+};
+Bytes scales_of(ggml_type type) {
+  if (type == GGML_TYPE_Q4_K || type == GGML_TYPE_Q5_K) return {4, 16};
+  return type == GGML_TYPE_Q6_K ? Bytes{192, 208} : Bytes{0, 0};
+}
+
+// aligned: all of a block at the same end of the codes' range, so that sums are as large as they can be.
+enum class Content { random, extreme, aligned, zero, denormal };
+constexpr Content kContents[] = {Content::random, Content::extreme, Content::aligned, Content::zero, Content::denormal};
 
 std::vector<uint8_t> make_weights(ggml_type type, size_t outputs, size_t inputs, Content content, Random& random) {
   const Block block = block_of(type);
@@ -78,10 +92,15 @@ std::vector<uint8_t> make_weights(ggml_type type, size_t outputs, size_t inputs,
     return out;
   }
   for (uint8_t& byte : out) byte = content == Content::zero ? 0 : content == Content::extreme ? (random.bits() & 1 ? 0x80 : 0xFF) : random.bits();
+  for (size_t b = 0; b < blocks && content == Content::aligned; b++) {
+    uint8_t* bytes = &out[b * block.bytes];
+    std::fill(bytes, bytes + block.bytes, random.bits() & 1 ? 0 : 0xFF);
+    for (size_t i = scales_of(type).first; i < scales_of(type).end; i++) bytes[i] = random.bits();
+  }
   for (size_t b = 0; b < blocks; b++)
     for (const size_t at : half_offsets(type)) {
       // Finite: near 1, the largest, 0, or a denormal; with either sign.
-      const uint16_t magnitude = content == Content::random     ? 0x2C00 | (random.bits() & 0x7FF)
+      const uint16_t magnitude = content == Content::random || content == Content::aligned ? 0x2C00 | (random.bits() & 0x7FF)
                                  : content == Content::extreme  ? 0x7BFF
                                  : content == Content::denormal ? random.bits() % 1024
                                                                 : 0;
@@ -93,8 +112,12 @@ std::vector<uint8_t> make_weights(ggml_type type, size_t outputs, size_t inputs,
 
 std::vector<float> make_activations(size_t count, Content content, Random& random) {
   std::vector<float> out(count);
-  for (float& x : out) {
+  float end = 0;
+  for (size_t i = 0; i < count; i++) {
+    float& x = out[i];
     x = random.activation();
+    if (i % kBlock == 0) end = random.bits() & 1 ? 8.0f : -8.0f;
+    if (content == Content::aligned) x = end;
     if (content == Content::extreme) x = random.bits() & 1 ? 8.0f : -8.0f;
     if (content == Content::zero) x = 0;
     if (content == Content::denormal) x *= random.bits() & 1 ? 1e-38f : 1e-43f;
@@ -162,8 +185,8 @@ size_t check_bits(const Kernels& kernels, ggml_type type) {
       compared += compare_bits(kernel, type, outputs, step * (1 + outputs % 3), rows, Content::random, Content::random, random);
   for (const size_t inputs : {kernel.chunk_inputs, kernel.chunk_inputs + step, 2 * kernel.chunk_inputs + 3 * step})
     compared += compare_bits(kernel, type, 33, inputs, 7, Content::random, Content::random, random);
-  for (const Content weights : {Content::random, Content::extreme, Content::zero, Content::denormal})
-    for (const Content activations : {Content::random, Content::extreme, Content::zero, Content::denormal})
+  for (const Content weights : kContents)
+    for (const Content activations : kContents)
       compared += compare_bits(kernel, type, 35, 4 * step, 8, weights, activations, random);
   return compared;
 }
