@@ -136,6 +136,8 @@ function redirected(from: URL, location: string | null, hub: Hub): URL {
 
 /** Node's names for certificates that are not trusted. */
 const CERTIFICATE = /CERT|UNABLE_TO_VERIFY|ERR_TLS/;
+/** undici's words for a proxy that wants to know who asks; it has no name for it. */
+const UNKNOWN_TO_PROXY = /\(407\)/;
 
 function connectionError(error: unknown, hub: Hub, silence: Silence, url: URL): unknown {
   checkAborted(hub.signal);
@@ -147,6 +149,12 @@ function connectionError(error: unknown, hub: Hub, silence: Silence, url: URL): 
     return new ScoreheadError(
       "ERR_NETWORK",
       `${url.host} cannot be trusted: ${message}. Behind a proxy that has its own certificate, name it in the variable NODE_EXTRA_CA_CERTS.`,
+      error,
+    );
+  if (UNKNOWN_TO_PROXY.test(message))
+    return new ScoreheadError(
+      "ERR_NETWORK",
+      `The proxy on the way to ${url.host} wants a user: name it in HTTP_PROXY or HTTPS_PROXY, as http://user:password@host:port.`,
       error,
     );
   // What a proxy answers is in the words alone.
