@@ -139,12 +139,17 @@ const CERTIFICATE = /CERT|UNABLE_TO_VERIFY|ERR_TLS/;
 /** undici's words for a proxy that wants to know who asks; it has no name for it. */
 const UNKNOWN_TO_PROXY = /\(407\)/;
 
+/** fetch wraps what went wrong, a cancelled request once more. */
+function rootOf(error: NodeJS.ErrnoException): NodeJS.ErrnoException {
+  return error.cause instanceof Error ? rootOf(error.cause) : error;
+}
+
 function connectionError(error: unknown, hub: Hub, silence: Silence, url: URL): unknown {
   checkAborted(hub.signal);
   if (error instanceof ScoreheadError || error instanceof PassingFailure) return error;
   if (silence.signal.aborted)
     return new PassingFailure(`${url.host} has sent nothing for ${hub.stallTimeout / 1000} s`, null, error);
-  const { code = "", message } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+  const { code = "", message } = rootOf(error as NodeJS.ErrnoException);
   if (CERTIFICATE.test(code))
     return new ScoreheadError(
       "ERR_NETWORK",
