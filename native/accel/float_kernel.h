@@ -3,6 +3,7 @@
 #pragma once
 
 #include "code_types.h"
+#include "direct_kernel.h"
 
 namespace {
 
@@ -114,16 +115,38 @@ void pack_decoded(const Rows& rows, size_t first, size_t count, uint8_t* panel) 
   }
 }
 
-constexpr scorehead::accel::Kernel float_kernel(size_t input_step, void (*pack)(const Rows&, size_t, size_t, uint8_t*)) {
-  return {kColumns, input_step, kFloatChunk, kFloatChunk * kColumns * sizeof(float), nullptr, nullptr, pack, multiply_floats};
+// A float type's words without a panel: the first inputs of a vector of words, then the second ones.
+template <class Type>
+struct FloatWords {
+  static constexpr size_t kInputs = Type::kInputs;
+  static constexpr int kSums = Type::kInputs;
+  static constexpr size_t kBytes = kInputs * sizeof(float);  // of activations for a word
+
+  static void arrange(const uint8_t* row, size_t inputs, uint8_t* arranged) {
+    const auto* x = reinterpret_cast<const float*>(row);
+    auto* to = reinterpret_cast<float*>(arranged);
+    constexpr size_t kStep = kInputs * Simd::kLanes;
+    for (size_t i = 0; i < inputs; i++) to[i / kStep * kStep + i % kInputs * Simd::kLanes + i % kStep / kInputs] = x[i];
+  }
+  static void add(Floats (&totals)[kSums], Ints words, const uint8_t* x) {
+    for (int i = 0; i < kSums; i++) {
+      const Floats numbers = Simd::load(reinterpret_cast<const float*>(x) + i * Simd::kLanes);
+      totals[i] = Simd::multiply_add(Type::numbers(words, i), numbers, totals[i]);
+    }
+  }
+};
+
+constexpr scorehead::accel::Kernel float_kernel(size_t input_step, void (*pack)(const Rows&, size_t, size_t, uint8_t*),
+                                                scorehead::accel::Direct direct) {
+  return {kColumns, input_step, kFloatChunk, kFloatChunk * kColumns * sizeof(float), nullptr, nullptr, pack, multiply_floats, direct};
 }
 template <class Type>
 constexpr scorehead::accel::Kernel float_kernel() {
-  return float_kernel(4 * Type::kInputs, pack_floats<Type>);
+  return float_kernel(4 * Type::kInputs, pack_floats<Type>, direct<DirectWords<FloatWords<Type>>>());
 }
 template <class Type>
 constexpr scorehead::accel::Kernel decoded_kernel() {
-  return float_kernel(kBlock * Type::kBlocks, pack_decoded<Type>);
+  return float_kernel(kBlock * Type::kBlocks, pack_decoded<Type>, direct<DirectBlocks<Type, NumberLanes<Type>>>());
 }
 
 }  // namespace

@@ -73,9 +73,9 @@ inline int32_t four_codes(const int8_t* codes) {
 
 // Where a sum starts, so that the weights' offset falls out of it.
 template <Coding coding>
-Simd::Ints start_of_sum(const CodeBlock& x, int part) {
-  if constexpr (coding == Coding::minimum_32) return Simd::all(0);
-  return Simd::all(x.correction[coding == Coding::offset_16 ? part : 2]);
+int32_t start_of_sum(const CodeBlock& x, int part) {
+  if constexpr (coding == Coding::minimum_32) return 0;
+  return x.correction[coding == Coding::offset_16 ? part : 2];
 }
 
 // `M` activation rows times a panel.
@@ -100,7 +100,7 @@ void integer_tile(const Product& product, size_t first_row) {
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++)
         for (int v = 0; v < kVectors; v++) {
-          sums[m][v] = start_of_sum<coding>(*rows[m], part);
+          sums[m][v] = Simd::all(start_of_sum<coding>(*rows[m], part));
           others[m][v] = Simd::all(0);
         }
 #pragma GCC unroll 8
