@@ -13,11 +13,6 @@ const BUSY: ReadonlySet<number> = new Set([408, 425, 429]);
 export function statusError(response: Response, ours: boolean, hub: Hub, subject: Subject): Error {
   const { status, headers, url } = response;
   const { host } = new URL(url);
-  if (status === 407)
-    return new ScoreheadError(
-      "ERR_NETWORK",
-      `The proxy on the way to ${host} wants a user: name it in HTTP_PROXY or HTTPS_PROXY, as http://user:password@host:port.`,
-    );
   const wait = retryAfter(headers);
   if (status >= 500 || BUSY.has(status)) return new PassingFailure(`${host} answers ${status}`, wait);
   // The address of the bytes is signed for a time; the hub gives a fresh one.

@@ -136,17 +136,30 @@ function redirected(from: URL, location: string | null, hub: Hub): URL {
 
 /** Node's names for certificates that are not trusted. */
 const CERTIFICATE = /CERT|UNABLE_TO_VERIFY|ERR_TLS/;
+/** undici's words for a proxy that wants to know who asks; it has no name for it. */
+const UNKNOWN_TO_PROXY = /\(407\)/;
+
+/** fetch wraps what went wrong, a cancelled request once more. */
+function rootOf(error: NodeJS.ErrnoException): NodeJS.ErrnoException {
+  return error.cause instanceof Error ? rootOf(error.cause) : error;
+}
 
 function connectionError(error: unknown, hub: Hub, silence: Silence, url: URL): unknown {
   checkAborted(hub.signal);
   if (error instanceof ScoreheadError || error instanceof PassingFailure) return error;
   if (silence.signal.aborted)
     return new PassingFailure(`${url.host} has sent nothing for ${hub.stallTimeout / 1000} s`, null, error);
-  const { code = "", message } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+  const { code = "", message } = rootOf(error as NodeJS.ErrnoException);
   if (CERTIFICATE.test(code))
     return new ScoreheadError(
       "ERR_NETWORK",
       `${url.host} cannot be trusted: ${message}. Behind a proxy that has its own certificate, name it in the variable NODE_EXTRA_CA_CERTS.`,
+      error,
+    );
+  if (UNKNOWN_TO_PROXY.test(message))
+    return new ScoreheadError(
+      "ERR_NETWORK",
+      `The proxy on the way to ${url.host} wants a user: name it in HTTP_PROXY or HTTPS_PROXY, as http://user:password@host:port.`,
       error,
     );
   // What a proxy answers is in the words alone.

@@ -2,7 +2,7 @@
 // See simd_512.h for the linkage.
 #pragma once
 
-#include "panel_rows.h"
+#include "direct_kernel.h"
 
 namespace {
 
@@ -10,7 +10,7 @@ namespace {
 constexpr size_t kPair = 2;
 constexpr size_t kBf16Chunk = 1024;
 
-inline size_t bf16_bytes(size_t inputs) { return inputs * sizeof(uint16_t); }
+constexpr size_t bf16_bytes(size_t inputs) { return inputs * sizeof(uint16_t); }
 
 inline void prepare_bf16(const float* row, size_t inputs, uint8_t* prepared) {
   for (size_t i = 0; i < inputs; i += Simd::kLanes)
@@ -68,8 +68,22 @@ struct Bf16Tile {
 
 inline void multiply_bf16(const Product& product) { for_each_tile<Bf16Tile, Simd::kFloatTile>(product); }
 
+// Without a panel: words of both in the same order.
+struct Bf16Words {
+  static constexpr size_t kInputs = kPair;
+  static constexpr int kSums = 1;
+  static constexpr size_t kBytes = bf16_bytes(kPair);
+
+  static void arrange(const uint8_t* row, size_t inputs, uint8_t* arranged) { __builtin_memcpy(arranged, row, bf16_bytes(inputs)); }
+  static void add(Floats (&totals)[kSums], Ints words, const uint8_t* x) {
+    totals[0] = _mm512_dpbf16_ps(totals[0], reinterpret_cast<__m512bh>(words), reinterpret_cast<__m512bh>(Simd::load(x)));
+  }
+};
+
 constexpr scorehead::accel::Kernel bf16_kernel() {
-  return {kColumns,   Simd::kLanes, kBf16Chunk, kBf16Chunk * kColumns * sizeof(uint16_t), bf16_bytes, prepare_bf16, pack_bf16, multiply_bf16};
+  return {kColumns,   Simd::kLanes, kBf16Chunk, kBf16Chunk * kColumns * sizeof(uint16_t),
+          bf16_bytes, prepare_bf16, pack_bf16,  multiply_bf16,
+          direct<DirectWords<Bf16Words>>()};
 }
 
 }  // namespace

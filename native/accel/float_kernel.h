@@ -2,7 +2,7 @@
 // of instruction sets; see simd_512.h for the linkage.
 #pragma once
 
-#include "panel_rows.h"
+#include "direct_kernel.h"
 
 namespace {
 
@@ -77,10 +77,32 @@ void pack_floats(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
   }
 }
 
+// A float type's words without a panel: the first inputs of a vector of words, then the second ones.
+template <class Type>
+struct FloatWords {
+  static constexpr size_t kInputs = Type::kInputs;
+  static constexpr int kSums = Type::kInputs;
+  static constexpr size_t kBytes = kInputs * sizeof(float);  // of activations for a word
+
+  static void arrange(const uint8_t* row, size_t inputs, uint8_t* arranged) {
+    const auto* x = reinterpret_cast<const float*>(row);
+    auto* to = reinterpret_cast<float*>(arranged);
+    constexpr size_t kStep = kInputs * Simd::kLanes;
+    for (size_t i = 0; i < inputs; i++) to[i / kStep * kStep + i % kInputs * Simd::kLanes + i % kStep / kInputs] = x[i];
+  }
+  static void add(Floats (&totals)[kSums], Ints words, const uint8_t* x) {
+    for (int i = 0; i < kSums; i++) {
+      const Floats numbers = Simd::load(reinterpret_cast<const float*>(x) + i * Simd::kLanes);
+      totals[i] = Simd::multiply_add(Type::numbers(words, i), numbers, totals[i]);
+    }
+  }
+};
+
 template <class Type>
 constexpr scorehead::accel::Kernel float_kernel() {
-  return {kColumns, 4 * Type::kInputs, kFloatChunk,      kFloatChunk * kColumns * sizeof(float),
-          nullptr,  nullptr,           pack_floats<Type>, multiply_floats};
+  return {kColumns, 4 * Type::kInputs, kFloatChunk,       kFloatChunk * kColumns * sizeof(float),
+          nullptr,  nullptr,           pack_floats<Type>, multiply_floats,
+          direct<DirectWords<FloatWords<Type>>>()};
 }
 
 }  // namespace

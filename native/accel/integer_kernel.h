@@ -42,20 +42,22 @@ inline void prepare_codes(const float* row, size_t inputs, uint8_t* prepared) {
     __builtin_memcpy(&largest, &bits, sizeof(largest));
     const bool zero = largest < kLeastMagnitude;
     const Simd::Floats inverse = Simd::all(zero ? 0.0f : 127.0f / largest);
-    Simd::Ints sums[2] = {Simd::all(0), Simd::all(0)};
+    Simd::Ints halves[2] = {Simd::all(0), Simd::all(0)};
     for (size_t i = 0; i < kBlock; i += Simd::kLanes) {
       // The maximum is of NaN alone, which must become a code for the sums' sake; the block's scale is not finite then.
       const Simd::Floats scaled = Simd::max(Simd::multiply(Simd::load(x + i), inverse), Simd::all(-127.0f));
       const Simd::Ints codes = Simd::round_to_ints(scaled);
       Simd::store_bytes(to->codes + i, codes);
-      sums[i / 16] = Simd::add(sums[i / 16], codes);
+      halves[i / 16] = Simd::add(halves[i / 16], codes);
     }
-    const Simd::Ints both = Simd::add(sums[0], sums[1]);
-    const int32_t sum = Simd::sum(both);
+    int32_t sums[3][2];
+    for (int half = 0; half < 2; half++) Simd::sum_in_lane(halves[half], sums[half]);
+    for (int i = 0; i < 2; i++) sums[2][i] = sums[0][i] + sums[1][i];
+    const int32_t sum = sums[2][0] + sums[2][1];
     to->scale = zero ? 0.0f : largest / 127.0f;
     to->sum = to->scale * static_cast<float>(sum);
     to->raised = kOffset / 2 * sum;
-    for (int i = 0; i < 3; i++) to->correction[i] = Simd::offset_sum(i < 2 ? sums[i] : both);
+    for (int i = 0; i < 3; i++) to->correction[i] = Simd::lane({-kOffset * sums[i][0], -kOffset * sums[i][1]});
   }
 }
 
@@ -83,9 +85,9 @@ int32_t start_of_sum(const CodeBlock& x, int part) {
 
 // What `dot` has added up, in 32 bits and without what codes are raised by.
 template <Coding coding>
-Simd::Ints end_of_sum(Simd::Ints sum, int32_t raised) {
+Simd::Ints end_of_sum(Simd::Ints sum, Simd::Ints raised) {
   if constexpr (coding == Coding::signed_32) return sum;
-  if constexpr (coding == Coding::raised_minimum_32) return Simd::add(Simd::whole(sum), Simd::all(raised));
+  if constexpr (coding == Coding::raised_minimum_32) return Simd::add(Simd::whole(sum), raised);
   return Simd::whole(sum);
 }
 
@@ -138,7 +140,7 @@ void integer_tile(const Product& product, size_t first_row) {
       for (int m = 0; m < M; m++) {
         const Simd::Floats scale = Simd::all(rows[m]->scale);
         for (int v = 0; v < kVectors; v++) {
-          const Simd::Floats sum = Simd::to_floats(end_of_sum<coding>(sums[m][v], rows[m]->raised));
+          const Simd::Floats sum = Simd::to_floats(end_of_sum<coding>(sums[m][v], Simd::all(rows[m]->raised)));
           totals[m][v] = Simd::multiply_add(sum, Simd::multiply(scale, scales[v]), totals[m][v]);
         }
       }

@@ -31,6 +31,25 @@ struct Product {
   bool accumulate;    // add to `out` instead of overwriting it
 };
 
+// A product of a few activation rows, which are arranged, with whole weight rows.
+struct DirectProduct {
+  Rows weights;
+  const uint8_t* activations;
+  size_t activation_stride;  // bytes from one arranged row to the next
+  size_t inputs;
+  size_t rows;
+  float* out;
+  size_t out_stride;  // floats from one output row to the next
+};
+
+// How a few activation rows are multiplied by weights where they are, without a panel.
+struct Direct {
+  size_t (*arranged_bytes)(size_t inputs);
+  // A row in the form that `multiply` reads, from its prepared form.
+  void (*arrange)(const uint8_t* prepared, size_t inputs, uint8_t* arranged);
+  void (*multiply)(const DirectProduct& product);
+};
+
 // How one type of weights is multiplied. A panel is a few weight rows (the columns of the output) rearranged so that a
 // vector register holds one input of many columns; it is packed into the L2 cache and used for all activation rows.
 struct Kernel {
@@ -43,6 +62,7 @@ struct Kernel {
   void (*prepare)(const float* row, size_t inputs, uint8_t* prepared);
   void (*pack)(const Rows& rows, size_t first, size_t count, uint8_t* panel);
   void (*multiply)(const Product& product);
+  Direct direct;
 };
 
 // One step of soft-max over a block of scores, row by row: p = exp(scale * score + mask - max), in place.

@@ -17,7 +17,10 @@ size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-size_t MatMul::scratch_bytes() const { return kPanels * kernel_.chunk_bytes; }
+size_t MatMul::scratch_bytes() const {
+  if (activations_.count > kDirectRows) return kPanels * kernel_.chunk_bytes;
+  return activations_.count * kernel_.direct.arranged_bytes(activations_.inputs);
+}
 
 void MatMul::prepare() {
   const size_t bytes = kernel_.prepared_bytes(activations_.inputs);
@@ -31,6 +34,7 @@ void MatMul::compute(int threads, uint8_t* scratch) {
     prepare();
     prepared_.wait(threads);
   }
+  if (activations_.count <= kDirectRows) return multiply_directly(threads, scratch);
   const size_t panels = divide_up(weights_.count, kernel_.columns), wanted = kItems * threads;
   const size_t group = std::clamp<size_t>(panels / wanted, 1, kPanels);
   const size_t groups = divide_up(panels, group);
@@ -45,14 +49,31 @@ void MatMul::compute(int threads, uint8_t* scratch) {
   }
 }
 
+const uint8_t* MatMul::row(size_t index) const {
+  if (activations_.prepared) return activations_.prepared + index * row_bytes();
+  return reinterpret_cast<const uint8_t*>(activations_.rows) + index * row_bytes();
+}
+
+size_t MatMul::row_bytes() const {
+  return activations_.prepared ? kernel_.prepared_bytes(activations_.inputs) : activations_.inputs * sizeof(float);
+}
+
+// Every thread arranges all of the few rows for itself, which is less than waiting for the others.
+void MatMul::multiply_directly(int threads, uint8_t* scratch) {
+  const size_t inputs = activations_.inputs, outputs = weights_.count, bytes = kernel_.direct.arranged_bytes(inputs);
+  for (size_t i = 0; i < activations_.count; i++) kernel_.direct.arrange(row(i), inputs, scratch + i * bytes);
+  const size_t share = divide_up(outputs, kItems * threads);
+  for (size_t first; (first = next_item_.take(share)) < outputs;)
+    kernel_.direct.multiply({{weights_.data + first * weights_.stride, weights_.stride, std::min(share, outputs - first)},
+                             scratch, bytes, inputs, activations_.count, out_ + first, outputs});
+}
+
 void MatMul::multiply(size_t first_panel, size_t panels, size_t first_row, size_t rows, uint8_t* scratch) const {
   const size_t inputs = activations_.inputs, outputs = weights_.count;
-  const bool raw = activations_.prepared == nullptr;
   Product product = {};
-  product.activation_stride = raw ? inputs * sizeof(float) : kernel_.prepared_bytes(inputs);
+  product.activation_stride = row_bytes();
   product.inputs = inputs;
   product.out_stride = outputs;
-  const uint8_t* activations = raw ? reinterpret_cast<const uint8_t*>(activations_.rows) : activations_.prepared;
   for (size_t first = 0; first < inputs; first += kernel_.chunk_inputs) {
     product.first = first;
     product.count = std::min(kernel_.chunk_inputs, inputs - first);
@@ -62,14 +83,14 @@ void MatMul::multiply(size_t first_panel, size_t panels, size_t first_row, size_
       kernel_.pack({weights_.data + column * weights_.stride, weights_.stride, std::min(kernel_.columns, outputs - column)},
                    first, product.count, scratch + p * kernel_.chunk_bytes);
     }
-    for (size_t row = first_row; row < first_row + rows; row += kRows) {
-      product.rows = std::min(kRows, first_row + rows - row);
-      product.activations = activations + row * product.activation_stride;
+    for (size_t r = first_row; r < first_row + rows; r += kRows) {
+      product.rows = std::min(kRows, first_row + rows - r);
+      product.activations = row(r);
       for (size_t p = 0; p < panels; p++) {
         const size_t column = (first_panel + p) * kernel_.columns;
         product.columns = std::min(kernel_.columns, outputs - column);
         product.panel = scratch + p * kernel_.chunk_bytes;
-        product.out = out_ + row * outputs + column;
+        product.out = out_ + r * outputs + column;
         kernel_.multiply(product);
       }
     }

@@ -19,6 +19,9 @@ struct Activations {
 
 class MatMul : public Task {
  public:
+  // The most activation rows that are multiplied without panels.
+  static constexpr size_t kDirectRows = 4;
+
   // `prepares`: whether this product is the first to read the activations, and has to prepare them.
   MatMul(const Kernel& kernel, const Rows& weights, const Activations& activations, bool prepares, float* out)
       : kernel_(kernel), weights_(weights), activations_(activations), prepares_(prepares), out_(out) {}
@@ -28,6 +31,10 @@ class MatMul : public Task {
  private:
   void compute(int threads, uint8_t* scratch) override;
   void prepare();
+  // An activation row in the form that the kernel reads, and its size.
+  const uint8_t* row(size_t index) const;
+  size_t row_bytes() const;
+  void multiply_directly(int threads, uint8_t* scratch);
   void multiply(size_t first_panel, size_t panels, size_t first_row, size_t rows, uint8_t* scratch) const;
 
   const Kernel& kernel_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "code_types.h"
+#include "direct_kernel.h"
 #include "integer_kernel.h"
 
 namespace {
@@ -38,11 +39,44 @@ void pack_codes(const Rows& rows, size_t first, size_t count, uint8_t* panel) {
   }
 }
 
+// Activations as codes: what a vector of blocks is multiplied by without a panel.
+template <class Type>
+struct CodeLanes {
+  static constexpr Coding kCoding = Type::kCoding;
+  static constexpr int kSums = kSumsOfBlock<Type>;
+  int32_t words[Type::kBlocks * kBlock / 4][Simd::kLanes];
+  int32_t starts[Type::kBlocks * kSums][Simd::kLanes];
+  int32_t raised[Type::kBlocks][Simd::kLanes];
+  float scales[Type::kBlocks][Simd::kLanes];
+  float sums[Type::kBlocks][Simd::kLanes];
+
+  void set(int lane, const uint8_t* row, size_t block) {
+    const CodeBlock* x = reinterpret_cast<const CodeBlock*>(row) + block * Type::kBlocks;
+    for (int b = 0; b < Type::kBlocks; b++) {
+      for (int k = 0; k < static_cast<int>(kBlock / 4); k++) words[b * kBlock / 4 + k][lane] = four_codes(x[b].codes + 4 * k);
+      for (int part = 0; part < kSums; part++)
+        starts[b * kSums + part][lane] = start_of_sum<kCoding>(x[b], part);
+      raised[b][lane] = x[b].raised;
+      scales[b][lane] = x[b].scale;
+      sums[b][lane] = x[b].sum;
+    }
+  }
+  Ints start(int sum) const { return Simd::load(starts[sum]); }
+  Ints add(Ints sum, Ints codes, int word) const {
+    return Simd::dot<kCoding == Coding::signed_32>(sum, codes, Simd::load(words[word]));
+  }
+  Floats scaled(Ints sum, Floats scale, int b, Floats total) const {
+    const Ints whole = end_of_sum<kCoding>(sum, Simd::load(raised[b]));
+    return Simd::multiply_add(Simd::to_floats(whole), Simd::multiply(Simd::load(scales[b]), scale), total);
+  }
+};
+
 template <class Type>
 constexpr scorehead::accel::Kernel code_kernel() {
   using Block = PanelBlock<Type::kCoding>;
-  return {kColumns,       kBlock * Type::kBlocks, kIntegerChunk,      kIntegerChunk / kBlock * sizeof(Block),
-          code_bytes,     prepare_codes,          pack_codes<Type>,   multiply_codes<Type::kCoding>};
+  return {kColumns,   kBlock * Type::kBlocks, kIntegerChunk,    kIntegerChunk / kBlock * sizeof(Block),
+          code_bytes, prepare_codes,          pack_codes<Type>, multiply_codes<Type::kCoding>,
+          direct<DirectBlocks<Type, CodeLanes<Type>>>()};
 }
 
 }  // namespace

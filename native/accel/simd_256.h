@@ -27,7 +27,6 @@ struct Simd {
   static Floats max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
   static Floats min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }           // a*b + c
-  static Floats subtract(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
   static Floats negative_multiply_add(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }  // c - a*b
   static float sum(Floats x) {
     __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -52,7 +51,6 @@ struct Simd {
   static void store(void* p, Ints x) { _mm256_storeu_si256(static_cast<Ints*>(p), x); }
   static Ints both(Ints a, Ints b) { return _mm256_and_si256(a, b); }
   static Ints either(Ints a, Ints b) { return _mm256_or_si256(a, b); }
-  static Ints differing(Ints a, Ints b) { return _mm256_xor_si256(a, b); }
   // Bits of `a` where `mask` has ones, else of `b`.
   static Ints select(Ints mask, Ints a, Ints b) {
     return _mm256_or_si256(_mm256_and_si256(mask, a), _mm256_andnot_si256(mask, b));
@@ -99,10 +97,10 @@ struct Simd {
   static Ints unpack_high_64(Ints a, Ints b) { return _mm256_unpackhi_epi64(a, b); }
 
   // Products of bytes. `dot` adds those of four unsigned and four signed bytes, or of signed ones alone, to the sum in each lane,
-  // and `whole` makes 32 bits of a sum. Sums are narrow where there is no instruction for all of that: two of 16 bits in a lane, one
-  // of the first two products and one of the others. They may overflow on the way, but not at the end: codes of 6 bits have
-  // 16 inputs, -32 * 127 * 8 at most, where kOffset is taken off first, which is what `offset_sum` of all of the activations'
-  // codes is for.
+  // and `whole` makes 32 bits of a sum of the former. Where no instruction does all of that, sums are narrow: a lane has two of
+  // 16 bits, of the first two products of each four and of the last two. They may overflow on the way, but not in the end:
+  // codes of 6 bits are -32 to 31 without kOffset, and 16 inputs of them are 32 * 127 * 8 at most in either sum. `sum_in_lane` is
+  // what codes (a word each, of 16 or 32 inputs) add up to where they are multiplied by ones, and `lane` what a lane has of it.
 #ifdef __AVXVNNI__
   static constexpr int kOffset = 128;
   static constexpr bool kNarrowSums = false;
@@ -112,7 +110,8 @@ struct Simd {
     return _mm256_dpbusd_avx_epi32(sum, unsigned_bytes, signed_bytes);
   }
   static Ints whole(Ints sum) { return sum; }
-  static int32_t offset_sum(Ints codes) { return -kOffset * sum(codes); }
+  static void sum_in_lane(Ints codes, int32_t (&sums)[2]) { sums[0] = sum(codes), sums[1] = 0; }
+  static int32_t lane(const int32_t (&sums)[2]) { return sums[0]; }
 #else
   static constexpr int kOffset = 32;
   static constexpr bool kNarrowSums = true;
@@ -127,11 +126,12 @@ struct Simd {
     return sum;
   }
   static Ints whole(Ints sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
-  static int32_t offset_sum(Ints codes) {
+  static void sum_in_lane(Ints codes, int32_t (&sums)[2]) {
     const __m128i half = _mm_add_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
-    const __m128i two = _mm_mullo_epi32(_mm_hadd_epi32(half, half), _mm_set1_epi32(-kOffset));
-    const auto first = static_cast<uint16_t>(_mm_cvtsi128_si32(two)), second = static_cast<uint16_t>(_mm_extract_epi32(two, 1));
-    return static_cast<int32_t>(first | uint32_t{second} << 16);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(sums), _mm_hadd_epi32(half, half));
+  }
+  static int32_t lane(const int32_t (&sums)[2]) {
+    return static_cast<int32_t>(static_cast<uint16_t>(sums[0]) | static_cast<uint32_t>(sums[1]) << 16);
   }
 #endif
 

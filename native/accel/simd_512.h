@@ -27,7 +27,6 @@ struct Simd {
   static Floats max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
   static Floats min(Floats a, Floats b) { return _mm512_min_ps(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }           // a*b + c
-  static Floats subtract(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
   static Floats negative_multiply_add(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }  // c - a*b
   static float sum(Floats x) { return _mm512_reduce_add_ps(x); }
   static float largest(Floats x) { return _mm512_reduce_max_ps(x); }
@@ -40,7 +39,6 @@ struct Simd {
   static void store(void* p, Ints x) { _mm512_storeu_si512(p, x); }
   static Ints both(Ints a, Ints b) { return _mm512_and_si512(a, b); }
   static Ints either(Ints a, Ints b) { return _mm512_or_si512(a, b); }
-  static Ints differing(Ints a, Ints b) { return _mm512_xor_si512(a, b); }
   // Bits of `a` where `mask` has ones, else of `b`.
   static Ints select(Ints mask, Ints a, Ints b) { return _mm512_ternarylogic_epi32(mask, a, b, 0xCA); }
   static Ints add_bytes(Ints a, Ints b) { return _mm512_add_epi8(a, b); }
@@ -82,7 +80,8 @@ struct Simd {
     return _mm512_dpbusd_epi32(sum, unsigned_bytes, signed_bytes);
   }
   static Ints whole(Ints sum) { return sum; }
-  static int32_t offset_sum(Ints codes) { return -kOffset * sum(codes); }
+  static void sum_in_lane(Ints codes, int32_t (&sums)[2]) { sums[0] = sum(codes), sums[1] = 0; }
+  static int32_t lane(const int32_t (&sums)[2]) { return sums[0]; }
 #endif
 
  private:

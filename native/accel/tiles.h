@@ -28,8 +28,8 @@ void store_tile(const Product& product, size_t first_row, const Simd::Floats (&t
 }
 
 // The last rows, fewer than a whole tile.
-template <class Tile, int M>
-void last_rows(const Product& product, size_t first_row) {
+template <class Tile, int M, class Of>
+void last_rows(const Of& product, size_t first_row) {
   if constexpr (M > 0) {
     if (product.rows - first_row == M)
       Tile::template run<M>(product, first_row);
@@ -38,8 +38,8 @@ void last_rows(const Product& product, size_t first_row) {
   }
 }
 
-template <class Tile, int kMost>
-void for_each_tile(const Product& product) {
+template <class Tile, int kMost, class Of>
+void for_each_tile(const Of& product) {
   size_t row = 0;
   for (; row + kMost <= product.rows; row += kMost) Tile::template run<kMost>(product, row);
   last_rows<Tile, kMost - 1>(product, row);

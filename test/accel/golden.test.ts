@@ -23,6 +23,7 @@ const CASES: readonly CaseName[] = [
   "starling-plain",
   "dpa",
 ];
+const ROUNDED = 5e-4;
 const kernels = openRuntime().accelerator.kernels;
 
 describe.runIf(kernels !== null)("with the accelerator", () => {
@@ -52,17 +53,32 @@ describe.runIf(kernels !== null)("with the accelerator", () => {
       }
   });
 
-  it("a text has the same scores alone and among others that share its beginning", async () => {
-    const model = await load("beaver-reward", "f16", { kv: "f32" });
-    const prompt = "What rhymes with house? ".repeat(20);
-    const texts = ["Mouse.", "Mouse, blouse, grouse.", "I cannot say.", ""].map((answer) => prompt + answer);
-    const together = await model.score(texts, { perToken: true });
-    const { tokensReused } = model.stats();
-    expect(tokensReused).toBeGreaterThan(300);
-    for (const [i, text] of texts.entries()) {
-      const alone = await model.score(text, { perToken: true });
-      const [found, expected] = [textResult(together, i), textResult(alone, 0)];
-      expect(vectorError(found.scores ?? [], expected.scores ?? [])).toBeLessThan(1e-5);
-    }
-  });
+  /**
+   * Few tokens are added up in another order than many, which changes 1e-7. Where activations are rounded, to codes or to bf16,
+   * such a difference now and then makes one of them the next number: up to 5e-5 measured.
+   */
+  it.each([
+    ["f16", 1e-5],
+    ["bf16", ROUNDED],
+    ["q8_0", ROUNDED],
+    ["q4_0", ROUNDED],
+    ["q4_k_m", ROUNDED],
+    ["q5_k_m", ROUNDED],
+    ["q6_k", ROUNDED],
+  ] as const)(
+    "in %s, a text has the same scores alone and among others that share its beginning",
+    async (type, bound) => {
+      const model = await load("beaver-reward", type, { kv: "f32" });
+      const prompt = "What rhymes with house? ".repeat(20);
+      const texts = ["Mouse.", "Mouse, blouse, grouse.", "I cannot say.", ""].map((answer) => prompt + answer);
+      const together = await model.score(texts, { perToken: true });
+      const { tokensReused } = model.stats();
+      expect(tokensReused).toBeGreaterThan(300);
+      for (const [i, text] of texts.entries()) {
+        const alone = await model.score(text, { perToken: true });
+        const [found, expected] = [textResult(together, i), textResult(alone, 0)];
+        expect(vectorError(found.scores ?? [], expected.scores ?? [])).toBeLessThan(bound);
+      }
+    },
+  );
 });

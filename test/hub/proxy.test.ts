@@ -30,12 +30,14 @@ beforeEach(async () => {
   });
   proxy.on("connect", (incoming, socket) => {
     asked.push(`CONNECT ${incoming.url}`);
+    if (isRefused(incoming.headers["proxy-authorization"])) return socket.end("HTTP/1.1 407 Who are you?\r\n\r\n");
     const [host, port] = (incoming.url as string).split(":");
     const target = connect(Number(port), host as string, () => {
       socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
       target.pipe(socket).pipe(target);
     });
     for (const end of [socket, target]) end.on("error", () => {});
+    return undefined;
   });
   await new Promise<void>((listening) => proxy.listen(0, "127.0.0.1", listening));
   world.hub.commit("owner/model", { "config.json": "{}", "model.safetensors": randomBytes(300_000) });
@@ -55,13 +57,12 @@ it.each(["HTTP_PROXY", "http_proxy"])("%s is used for every request", async (nam
   expect(asked.every((line) => line.startsWith("GET http://127.0.0.1:"))).toBe(true);
 });
 
+const WANTS_USER = { code: "ERR_NETWORK", message: expect.stringContaining("http://user:password@host:port") };
+
 it("its user and password are given to it, and to nobody else", async () => {
   needsUser = true;
   process.env.HTTP_PROXY = address();
-  expect(await failureOf(load)).toMatchObject({
-    code: "ERR_NETWORK",
-    message: expect.stringContaining("http://user:password@host:port"),
-  });
+  expect(await failureOf(load)).toMatchObject(WANTS_USER);
   asked.length = 0;
   process.env.HTTP_PROXY = address("me:secret@");
   await load();
@@ -82,6 +83,8 @@ it("https goes through a tunnel", async () => {
   // The hub of the test speaks no TLS: that it was asked is what is seen.
   await failureOf(load);
   expect(asked[0]).toBe(`CONNECT ${new URL(world.hub.endpoint).host}`);
+  needsUser = true;
+  expect(await failureOf(load)).toMatchObject(WANTS_USER);
 });
 
 it("a proxy that is not there is an error of the connection", async () => {

@@ -99,7 +99,16 @@ float add_block(ggml_type type, const Weight* weights, const float* x, float tot
   return minima ? std::fmaf(-(scale * static_cast<float>(sum)), weights[0].minimum, total) : total;
 }
 
+// As a vector's lanes are added up: each half to the other.
+float sum_of_lanes(std::vector<float> lanes) {
+  for (size_t half = lanes.size() / 2; half > 0; half /= 2)
+    for (size_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
 }  // namespace
+
+bool is_quantised(ggml_type type) { return type != GGML_TYPE_F32 && type != GGML_TYPE_F16 && type != GGML_TYPE_BF16; }
 
 std::vector<Weight> decode(ggml_type type, const uint8_t* row, size_t inputs) {
   std::vector<Weight> weights;
@@ -119,6 +128,30 @@ float product(const scorehead::accel::Kernel& kernel, ggml_type type, const std:
     out = first == 0 ? total : out + total;
   }
   return out;
+}
+
+float direct_product(const scorehead::accel::Kernel& kernel, ggml_type type, const std::vector<Weight>& weights, const float* activations) {
+  const size_t lane_count = kernel.columns / 2;
+  std::vector<float> lanes(lane_count);
+  const size_t block = is_quantised(type) ? kernel.input_step : 0;
+  if (block > 0) {
+    for (size_t i = 0; i < weights.size(); i += block) {
+      float total = 0;
+      for (size_t k = i; k < i + block; k += kBlock)
+        total = add_block(type, &weights[k], activations + k, total);
+      lanes[i / block % lane_count] += total;
+    }
+    return sum_of_lanes(lanes);
+  }
+  // Lanes of words of 4 bytes, with sums of their own for the first inputs of the words and for the second.
+  const size_t word = type == GGML_TYPE_F32 ? 1 : 2;
+  std::vector<float> seconds(lane_count);
+  for (size_t i = 0; i < weights.size(); i++) {
+    float& sum = (i % word == 0 ? lanes : seconds)[i / word % lane_count];
+    sum = std::fmaf(weights[i].value, activations[i], sum);
+  }
+  for (size_t l = 0; l < lane_count; l++) lanes[l] += seconds[l];
+  return sum_of_lanes(lanes);
 }
 
 }  // namespace check

@@ -17,9 +17,14 @@ struct Weight {
   float minimum;
 };
 
+bool is_quantised(ggml_type type);
+
 std::vector<Weight> decode(ggml_type type, const uint8_t* row, size_t inputs);
 
 // One number of a product. Not for a kernel that rounds to bf16: its instruction adds up in a way of its own.
 float product(const scorehead::accel::Kernel& kernel, ggml_type type, const std::vector<Weight>& weights, const float* activations);
+
+// The same as it is computed for a few activation rows, without panels.
+float direct_product(const scorehead::accel::Kernel& kernel, ggml_type type, const std::vector<Weight>& weights, const float* activations);
 
 }  // namespace check
