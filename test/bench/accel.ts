@@ -53,6 +53,7 @@ const MICRO_BATCHES: readonly [batch: number, tokens: number][] = [
   [512, 2048],
   [128, 512],
   [16, 64],
+  [8, 32],
   [4, 16],
   [2, 8],
   [1, 8],
