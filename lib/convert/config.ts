@@ -27,7 +27,8 @@ export interface BackboneConfig {
 /**
  * Reads the config of a backbone. What is wrong beside its sizes is added to the problems, and the rest is still read.
  * @param vocabulary rows of the embedding
- * @param problems gets ERR_CONFIG where a field is missing or absurd, ERR_UNSUPPORTED where llama.cpp computes something else
+ * @param problems gets ERR_CONFIG where a field is missing or absurd, ERR_UNSUPPORTED where llama.cpp computes something
+ *   else
  * @throws the same for sizes, without which no tensor can be judged
  */
 export function readConfig(
