@@ -135,7 +135,7 @@ function* whatDiffers(
 }
 
 /**
- * The architecture that a config beside a GGUF file names. Where that is none that is known, it is one of the file's graph:
+ * The architecture that a config beside a GGUF file names; where that is none that is known, one of the file's graph, as
  * what else the config says still holds.
  * @param graph one of an architecture, by its name
  */
