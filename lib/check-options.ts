@@ -21,13 +21,11 @@ export const ofType =
   (value) =>
     typeof value === type ? null : `a ${type}`;
 
-/** An array of at least one, each passing `check`. */
+/** An array of at least so many, each passing `check`. */
 export const listOf =
-  (check: Check): Check =>
+  (check: Check, least = 1, what = `an array of which each is ${check(undefined)}`): Check =>
   (value) =>
-    Array.isArray(value) && value.length > 0 && value.every((item) => check(item) === null)
-      ? null
-      : `an array of which each is ${check(undefined)}`;
+    Array.isArray(value) && value.length >= least && value.every((item) => check(item) === null) ? null : what;
 
 export const abortSignal: Check = (value) => (value instanceof AbortSignal ? null : "an AbortSignal");
 

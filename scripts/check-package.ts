@@ -1,7 +1,7 @@
 /**
- * `npm run check:package [-- <tarball>]`: the tarball, packed here where none is named, is installed into an empty folder with
- * neither compiler nor devDependencies at hand. It scores a GGUF, with the accelerator where this processor has one, and
- * without it where its library is missing; and the whole install stays small.
+ * `npm run check:package [-- <tarball>]`: the tarball, packed here where none is named, is installed into an empty folder
+ * with neither compiler nor devDependencies at hand. It scores a GGUF, with the accelerator where this processor has one,
+ * and without it where its library is missing; and the whole install stays small.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import {

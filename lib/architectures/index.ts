@@ -20,10 +20,5 @@ export const ARCHITECTURES: readonly [Architecture, ...Architecture[]] = [
   GRANITE,
 ];
 
-/** The architecture that a config names; undefined where none that is known. */
-export function architectureOf({ model_type: name }: Readonly<Record<string, unknown>>): Architecture | undefined {
-  return ARCHITECTURES.find(({ modelType }) => modelType === name);
-}
-
 /** By `general.architecture`. */
 export const GRAPHS: ReadonlyMap<string, Graph> = new Map(ARCHITECTURES.map(({ graph }) => [graph.name, graph]));

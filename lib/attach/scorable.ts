@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { readJsonIfPresent } from "../checkpoint/json.ts";
 import type { JsonObject } from "../checkpoint/types.ts";
-import { configuredModel } from "../convert/config.ts";
+import { architectureOf, configuredWindow } from "../convert/config.ts";
 import { type Reading, readingOf } from "../convert/meaning.ts";
 import { padToken } from "../convert/plan.ts";
 import { isScoreheadError, ScoreheadError } from "../errors.ts";
@@ -58,7 +58,9 @@ export async function openScorable(file: GgufFile, options: HeadOptions): Promis
     : await readFileHead(file, backbone, options);
   validateHead(head, backbone);
   const config = source?.config ?? (await tokenizerConfig(options.tokenizer));
-  const padId = config === null ? undefined : padToken(config, backbone.vocabularySize);
+  const padId = config
+    ? padToken(config, architectureOf(config, backbone.architecture), backbone.vocabularySize)
+    : undefined;
   const tokenizer = await fileTokenizer(file, options.tokenizer, padId);
   return { file, backbone, head, isAttached, tokenizer, warnings };
 }
@@ -111,10 +113,10 @@ const SIZES: readonly (readonly [key: string, size: keyof Backbone])[] = [
 
 /** A head of another model of the same width would give numbers too. */
 function requireSameModel(config: JsonObject, place: string, backbone: Backbone): void {
-  const graph = configuredModel(config, backbone.layers)?.graph ?? backbone.architecture;
+  const { graph } = architectureOf(config, backbone.architecture);
   const said = SIZES.map(([key, size]) => [key, config[key], backbone[size]] as const);
   const odd =
-    graph === backbone.architecture
+    graph.name === backbone.architecture
       ? said.find(([, value, own]) => typeof value === "number" && value !== own)
       : (["model_type", config.model_type, backbone.architecture] as const);
   if (!odd) return;
@@ -129,8 +131,9 @@ function requireSameModel(config: JsonObject, place: string, backbone: Backbone)
 function withinWindow(backbone: Backbone, config: JsonObject): Backbone {
   // The graph applies its window itself.
   if (backbone.window !== null) return backbone;
-  const window = configuredModel(config, backbone.layers)?.window ?? backbone.contextLength;
-  return { ...backbone, contextLength: Math.min(backbone.contextLength, window) };
+  const { architecture, layers, contextLength } = backbone;
+  const window = configuredWindow(config, architectureOf(config, architecture), layers) ?? contextLength;
+  return { ...backbone, contextLength: Math.min(contextLength, window) };
 }
 
 /** How an attached head is read: as the user says, else by its profile, else as transformers' classifiers are. */

@@ -10,7 +10,8 @@ export function listCommand(): Command {
     .summary("list the converted models in the cache")
     .description(
       "List the models that were converted into the cache, from the hub or from directories, and copies of files that " +
-        "llama.cpp does not open as they are: what to load each by, its type, size, last use and path. Downloads are in the hub cache, which other tools share.",
+        "llama.cpp does not open as they are: what to load each by, its type, size, last use and path. Downloads are " +
+        "in the hub cache, which other tools share.",
     )
     .option("--json", "print the models as one JSON array")
     .action(run);

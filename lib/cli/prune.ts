@@ -10,7 +10,8 @@ export function pruneCommand(): Command {
     .summary("remove what nothing will use from the cache")
     .description(
       "Remove from the cache of converted models: conversions by older versions of scorehead, those of commits that " +
-        "their revision does not mean any more, copies of files that are gone or others now, and what interrupted ones have left.",
+        "their revision does not mean any more, copies of files that have changed or are gone, and what interrupted " +
+        "work has left.",
     )
     .option("--dry-run", "only tell what would be removed")
     .action(async ({ dryRun }: { dryRun?: true }) => {

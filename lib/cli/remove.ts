@@ -10,7 +10,8 @@ export function removeCommand(): Command {
     .description("Remove converted models from the cache. What was downloaded stays in the hub cache.")
     .argument(
       "<name...>",
-      "owner/name for all conversions of a repository, or with @revision or :type; a directory's own name; the path of a file that was copied; or a path in the cache",
+      "owner/name for all conversions of a repository, or with @revision or :type; the own name of a directory or of a " +
+        "file that was copied; that file's path; or a path in the cache",
     )
     .action(async (names: readonly string[]) => {
       const removed: RemovedModel[] = [];

@@ -6,7 +6,7 @@ const REASONS: Readonly<Record<RemovedModel["reason"], string>> = {
   asked: "",
   old: "of an older version of scorehead",
   superseded: "its revision means another commit now",
-  changed: "made of a file that is gone or another one now",
+  changed: "made of a file that has changed or is gone",
   interrupted: "left by an interrupted conversion",
 };
 

@@ -1,5 +1,5 @@
 /** A checkpoint's config → sizes and GGUF keys. What llama.cpp would compute differently is refused. */
-import { architectureOf } from "../architectures/index.ts";
+import { ARCHITECTURES } from "../architectures/index.ts";
 import type { Architecture, BackboneSizes } from "../architectures/types.ts";
 import type { JsonObject } from "../checkpoint/types.ts";
 import type { ScoreheadError } from "../errors.ts";
@@ -27,7 +27,8 @@ export interface BackboneConfig {
 /**
  * Reads the config of a backbone. What is wrong beside its sizes is added to the problems, and the rest is still read.
  * @param vocabulary rows of the embedding
- * @param problems gets ERR_CONFIG where a field is missing or absurd, ERR_UNSUPPORTED where llama.cpp computes something else
+ * @param problems gets ERR_CONFIG where a field is missing or absurd, ERR_UNSUPPORTED where llama.cpp computes something
+ *   else
  * @throws the same for sizes, without which no tensor can be judged
  */
 export function readConfig(
@@ -133,15 +134,19 @@ function* whatDiffers(
     if (config.value(flag) === true) yield unsupported(`${flag} is true`);
 }
 
-/** What a config by itself says of a model of so many layers: its graph, and its window; null where it is not known. */
-export function configuredModel(
-  config: JsonObject,
-  layers: number,
-): { readonly graph: string; readonly window: number | null } | null {
-  const architecture = architectureOf(config);
-  if (!architecture) return null;
-  const reader = new ConfigReader(config, architecture.defaults);
-  return { graph: architecture.graph.name, window: slidingWindow(reader, architecture, layers) };
+/**
+ * The architecture that a config beside a GGUF file names; where that is none that is known, one of the file's graph, as
+ * what else the config says still holds.
+ * @param graph one of an architecture, by its name
+ */
+export function architectureOf(config: JsonObject, graph: string): Architecture {
+  const named = ARCHITECTURES.find(({ modelType }) => modelType === config.model_type);
+  return named ?? (ARCHITECTURES.find((architecture) => architecture.graph.name === graph) as Architecture);
+}
+
+/** The sliding window that a config by itself tells for so many layers; null: none. @throws as {@link readConfig} */
+export function configuredWindow(config: JsonObject, architecture: Architecture, layers: number): number | null {
+  return slidingWindow(new ConfigReader(config, architecture.defaults), architecture, layers);
 }
 
 /** How many tokens a layer with a window looks back, itself included; null where none has a window. */

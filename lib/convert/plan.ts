@@ -1,5 +1,4 @@
 /** What converting a checkpoint will do: every tensor accounted for, every key decided, nothing read but the head. */
-import { architectureOf } from "../architectures/index.ts";
 import type { Architecture } from "../architectures/types.ts";
 import type { Checkpoint, CheckpointTensor, CheckpointTokenizer, JsonObject } from "../checkpoint/types.ts";
 import { ScoreheadError } from "../errors.ts";
@@ -102,7 +101,8 @@ export async function surveyConversion(
     attempt(problems, () => validateHead(head, { hiddenSize: backbone.sizes.hiddenSize, vocabularySize: vocabulary }));
   const ignored = attempt(problems, () => finder.rest(head !== null));
   const vocabularyMetadata =
-    tokenizer && attempt(problems, () => vocabularyKeys(tokenizer, vocabulary, padToken(config, vocabulary)));
+    tokenizer &&
+    attempt(problems, () => vocabularyKeys(tokenizer, vocabulary, padToken(config, architecture, vocabulary)));
   if (problems.length > 0 || !head || !ignored || !vocabularyMetadata) return { plan: null, layout: name, problems };
   const fileType: [string, GgufValue] = ["general.file_type", u32(FILE_TYPE[baseType])];
   const isQuantized = baseType === "Q8_0";
@@ -247,8 +247,8 @@ function requireCounted(layout: Layout, finder: TensorFinder, config: JsonObject
  * null: the model has none, and transformers then reads the last token. -1 is how some configs write that. A config that
  * does not say has the one of its class, unless that is no token of this vocabulary.
  */
-export function padToken(config: JsonObject, vocabulary: number): number | null {
-  const assumed = architectureOf(config)?.defaults.pad_token_id;
+export function padToken(config: JsonObject, { defaults }: Architecture, vocabulary: number): number | null {
+  const assumed = defaults.pad_token_id;
   const byClass = typeof assumed === "number" && assumed < vocabulary ? assumed : -1;
   const id = config.pad_token_id === undefined ? byClass : (config.pad_token_id ?? -1);
   if (Number.isInteger(id) && (id as number) >= -1 && (id as number) < vocabulary)

@@ -31,6 +31,7 @@ interface Given {
 
 /** Reads `rope_theta` and `rope_scaling`, or transformers 5's `rope_parameters`, in all their spellings. */
 export function readRope(config: ConfigReader, graph: Graph, headSize: number, positions: number): Rope {
+  // Read before anything is refused, else a survey would take them for keys that nobody knows.
   const outer = SHARED.map((key) => config.value(key) ?? undefined);
   const { parameters, name } = scalingParameters(config);
   const [theta = 10_000, partial = 1, original = positions] = SHARED.map((key, i) =>

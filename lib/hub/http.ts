@@ -159,7 +159,8 @@ function connectionError(error: unknown, hub: Hub, silence: Silence, url: URL): 
   if (UNKNOWN_TO_PROXY.test(message))
     return new ScoreheadError(
       "ERR_NETWORK",
-      `The proxy on the way to ${url.host} wants a user: name it in HTTP_PROXY or HTTPS_PROXY, as http://user:password@host:port.`,
+      `The proxy on the way to ${url.host} wants a user: name it in HTTP_PROXY or HTTPS_PROXY, as ` +
+        "http://user:password@host:port.",
       error,
     );
   // What a proxy answers is in the words alone.

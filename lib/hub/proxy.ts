@@ -5,7 +5,7 @@ const VARIABLES = ["http_proxy", "https_proxy", "no_proxy"].flatMap((name) => [n
 
 let known: { readonly variables: string; readonly dispatcher: Dispatcher } | undefined;
 
-/** `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, small letters first, as in other tools. Connections are shared by all calls. */
+/** By `http_proxy`, `https_proxy` and `no_proxy`, or else the same in capitals. Connections are shared by all calls. */
 export function proxyDispatcher(): Dispatcher {
   const variables = JSON.stringify(VARIABLES.map((name) => process.env[name]));
   // As other clients do, only https is tunnelled: many proxies refuse it to other ports.

@@ -13,12 +13,13 @@ import { plannedBytes } from "../convert/size.ts";
 import type { ScoreheadError } from "../errors.ts";
 import { type Backbone, type GgufContents, readBackbone } from "../gguf/backbone.ts";
 import { readGguf } from "../gguf/read.ts";
-import type { GgufFile } from "../gguf/types.ts";
+import type { GgufFile, GgufMetadata } from "../gguf/types.ts";
 import { headFromMetadata } from "../head/metadata.ts";
 import { type HeadReport, headReport } from "../head/report.ts";
 import { validateHead } from "../head/spec.ts";
 import { attempt, note, type Problem, plainProblems } from "../problems.ts";
 import { findProfile } from "../prompt/profiles.ts";
+import type { Profile } from "../prompt/types.ts";
 import { openByName, requireReadable } from "../source/hub-checkpoint.ts";
 import { readHeader } from "../source/hub-gguf.ts";
 import { findSource } from "../source/resolve.ts";
@@ -216,12 +217,17 @@ function tokenizerReport({ addedTokens, ...facts }: TokenizerRules): TokenizerRe
   return { ...facts, addedTokens: addedTokens.map(({ content }) => content) };
 }
 
+/** Whether a file with such a profile renders conversations: by its card's template, or by its own. */
+export function rendersConversations(profile: Profile | null, metadata: GgufMetadata): boolean {
+  return profile !== null && (profile.template.kind === "card" || metadata.has("tokenizer.chat_template"));
+}
+
 /** Where conversations cannot be scored. */
 function profileWarnings(head: HeadReport | null, { metadata }: GgufFile): string[] {
   if (head === null) return [];
   const profile = findProfile(head.profile);
   const only = "only exact texts and token ids can be scored.";
   if (!profile) return [`The profile ${head.profile} is not one that this version knows: ${only}`];
-  if (profile.template.kind === "card" || metadata.has("tokenizer.chat_template")) return [];
+  if (rendersConversations(profile, metadata)) return [];
   return [`The file has no chat template, by which profile ${profile.name} renders conversations: ${only}`];
 }

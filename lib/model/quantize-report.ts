@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { makeCacheDirectory } from "../cache-directory.ts";
-import { abortSignal, type Check, checkOptions, checkPath, integer, ofType, oneOf } from "../check-options.ts";
+import { abortSignal, type Check, checkOptions, checkPath, integer, listOf, ofType, oneOf } from "../check-options.ts";
 import { fileTypeOf } from "../convert/file-type.ts";
 import { quantize, readQuantizable } from "../convert/quantize.ts";
 import { overrideTensors, type TensorTypes, tensorTypesCheck } from "../convert/tensor-types.ts";
@@ -54,11 +54,6 @@ export interface QuantizeReport {
   readonly source: MeasuredFile;
   readonly types: readonly QuantizedReport[];
 }
-
-const listOf =
-  (check: Check, least: number, what: string): Check =>
-  (value) =>
-    Array.isArray(value) && value.length >= least && value.every((item) => check(item) === null) ? null : what;
 
 const CHECKS: Readonly<Record<keyof QuantizeReportOptions, Check>> = {
   texts: listOf(() => null, 2, "an array of at least two texts"),

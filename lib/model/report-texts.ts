@@ -1,6 +1,8 @@
 /** The texts that quantised types are compared on where the user has none: questions, each with answers good and bad. */
 import type { GgufMetadata } from "../gguf/types.ts";
+import { CUSTOM } from "../prompt/chat-profiles.ts";
 import { findProfile } from "../prompt/profiles.ts";
+import { rendersConversations } from "./inspect.ts";
 import type { ScoreInput } from "./options.ts";
 
 const QUESTIONS: readonly (readonly [question: string, ...answers: readonly string[]])[] = [
@@ -89,8 +91,9 @@ const QUESTIONS: readonly (readonly [question: string, ...answers: readonly stri
  * model that renders no conversations they are plain texts: what it makes of them is compared with itself.
  */
 export function reportTexts(metadata: GgufMetadata): readonly ScoreInput[] {
-  const profile = findProfile(String(metadata.get("scorehead.profile")?.value));
-  const isRendered = profile?.template.kind === "card" || metadata.has("tokenizer.chat_template");
+  // A classifier in a file without our keys is read as any other one.
+  const { value: name } = metadata.get("scorehead.profile") ?? { value: CUSTOM.name };
+  const isRendered = rendersConversations(findProfile(String(name)), metadata);
   return QUESTIONS.flatMap(([prompt, ...answers]) =>
     answers.map((response) => (isRendered ? { prompt, response } : `${prompt}\n\n${response}`)),
   );

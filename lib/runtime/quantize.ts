@@ -14,10 +14,6 @@ export interface TensorOverride {
   readonly type: number;
 }
 
-export function isQuantizedType(type: unknown): type is QuantizedType {
-  return typeof type === "string" && Object.hasOwn(QUANTIZED_TYPES, type);
-}
-
 /**
  * Quantises the matrices of a GGUF file; unknown keys, the score head among them, are kept. Memory use is one slab of
  * a tensor; the input is mapped.

@@ -18,8 +18,8 @@ export const TOKENIZER_FILES = /\.(json|model|jinja)$/;
 const MEMORY = "hashes.json";
 
 /**
- * A hash over the names and contents of a directory's files of the names in `relevant`. Each file's own hash is remembered under its
- * path, size, modification time and inode, so that 13 GB are read only when they have changed.
+ * A hash over the names and contents of a directory's files of the names in `relevant`. Each file's own hash is remembered
+ * under its path, size, modification time and inode, so that 13 GB are read only when they have changed.
  * @throws ERR_NOT_FOUND, ERR_IO, ERR_ABORTED
  */
 export async function contentKey(

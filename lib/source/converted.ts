@@ -1,6 +1,7 @@
 /**
- * The cache of converted models, and of copies with a head attached: a directory each, which holds the file, a record of what it is made of, and a lock.
- * Whoever holds the lock owns everything else in the directory, so that what a killed process left can be told from work.
+ * The cache of converted models, and of copies with a head attached: a directory each, which holds the file, a record of
+ * what it is made of, and a lock. Whoever holds the lock owns everything else in the directory, so that what a killed
+ * process left can be told from work.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
@@ -12,7 +13,7 @@ import { type LockOptions, withLock } from "../hub/lock.ts";
 import type { Revision } from "../hub/types.ts";
 import { replaceFile } from "../replace-file.ts";
 
-/** Goes up when the same checkpoint, or file and head, gives another file, so that those of older versions are not reused. */
+/** Goes up when the same checkpoint, or file and head, gives another file: those of older versions are not reused then. */
 export const CONVERTER_VERSION = 2;
 
 /** All that a converted file depends on. */

@@ -42,7 +42,7 @@ export interface RemovedModel {
   readonly type: string | null;
   /**
    * `asked`: by name; `old`: another version of scorehead converts to another file; `superseded`: the revision that it
-   * was got by means another commit now; `changed`: the file or the head that a copy was made of is another one now, or
+   * was got by means another commit now; `changed`: the file or the head that a copy was made of has changed or is
    * gone; `interrupted`: what an ended process has left.
    */
   readonly reason: "asked" | "old" | "superseded" | "changed" | "interrupted";
@@ -69,8 +69,8 @@ export async function listModels(): Promise<CachedModel[]> {
 
 /**
  * Removes converted models; one that another process is converting is waited for. Downloads stay in the hub cache.
- * @param name `owner/name`, which means all of its conversions, or with `@revision`, `:type` or both; a directory's own
- *   name; the path of a file that was copied; or the path of what is in the cache
+ * @param name `owner/name`, which means all of its conversions, or with `@revision`, `:type` or both; the own name of a
+ *   directory, or of a file that was copied, without its ending; that file's path; or the path of what is in the cache
  * @returns what was removed
  * @throws ERR_NOT_FOUND where nothing has that name, ERR_IO
  */
@@ -93,7 +93,8 @@ export async function removeModel(name: string): Promise<RemovedModel[]> {
 
 /**
  * Removes what nothing will use: conversions of older versions of scorehead, of commits that their revision does not mean
- * any more, copies of files that are gone or others now, and what interrupted ones have left. What a running process works on stays.
+ * any more, copies of files that have changed or are gone, and what interrupted work has left. What a running process works
+ * on stays.
  * @returns what was removed, or would be
  * @throws ERR_ARGUMENT, ERR_IO
  */
@@ -128,7 +129,7 @@ async function reasonToPrune({
   return isOfHub(record) && record.revisions.length === 0 ? "superseded" : null;
 }
 
-/** Whether a copy is not of what its sources hold now. Those that cannot be read for another reason may come back. */
+/** Whether a copy's sources have changed or are gone. Those that cannot be read for another reason may come back. */
 async function hasChanged({ sources = [] }: ConvertedRecord): Promise<boolean> {
   for (const { path, content } of sources) {
     const now = await pathKey(path, CHECKPOINT_FILES).catch((error: unknown) =>

@@ -10,7 +10,7 @@ import { readGguf } from "../gguf/read.ts";
 import type { GgufFile } from "../gguf/types.ts";
 import { CHECKPOINT_FILES, pathKey, TOKENIZER_FILES } from "./content-key.ts";
 import { CONVERTER_VERSION } from "./converted.ts";
-import { findConversion, type Making, makeConversion } from "./ready.ts";
+import { type Making, readyConversion } from "./ready.ts";
 import { resolveSource } from "./resolve.ts";
 import { lentDirectory } from "./tokenizer.ts";
 import type { SourceOptions } from "./types.ts";
@@ -69,8 +69,5 @@ async function copyOf(file: GgufFile, wanted: HeadOptions, options: SourceOption
     await begin(fileTypeOf(file.metadata) ?? "unknown");
     await attach(file.path, output, { ...wanted, onProgress, signal });
   };
-  return (
-    (await findConversion(ingredients, null)) ??
-    (await makeConversion(ingredients, { what: file.path, revision: null, sources, make }, options))
-  );
+  return readyConversion(ingredients, { what: file.path, revision: null, sources, make }, options);
 }

@@ -94,3 +94,12 @@ export async function makeConversion(
   await noteUse(entry, revision);
   return join(directory, file);
 }
+
+/** The path of a conversion: of the one that is there, else of one that is made. */
+export async function readyConversion(
+  ingredients: Ingredients,
+  making: Making,
+  options: SourceOptions,
+): Promise<string> {
+  return (await findConversion(ingredients, making.revision)) ?? (await makeConversion(ingredients, making, options));
+}

@@ -8,7 +8,7 @@ import { CHECKPOINT_FILES, contentKey } from "./content-key.ts";
 import { CONVERTER_VERSION } from "./converted.ts";
 import { resolveHubModel } from "./hub-model.ts";
 import { hubModelOf } from "./hub-name.ts";
-import { findConversion, type Making, makeConversion } from "./ready.ts";
+import { type Making, readyConversion } from "./ready.ts";
 import { lentDirectory, tokenizerContent } from "./tokenizer.ts";
 import type { HubModel, SourceOptions } from "./types.ts";
 
@@ -64,8 +64,5 @@ async function convertedDirectory(directory: string, options: SourceOptions): Pr
     await begin(plan.type);
     await convertPlan(plan, output, options);
   };
-  return (
-    (await findConversion(ingredients, null)) ??
-    (await makeConversion(ingredients, { what: directory, revision: null, make }, options))
-  );
+  return readyConversion(ingredients, { what: directory, revision: null, make }, options);
 }

@@ -33,7 +33,10 @@ const TOKEN_TYPE = { unknown: 2, control: 3, userDefined: 4 } as const;
 /** The value of `tokenizer.ggml.model` for each style. */
 const MODEL = { sentencePiece: "llama", byteLevel: "gpt2" } as const;
 
-/** llama.cpp's defaults (llama-vocab.cpp), for files that leave the keys out, but for byte-level ids: those are another model's. */
+/**
+ * llama.cpp's defaults (llama-vocab.cpp), for files that leave the keys out. Its ids for byte-level tokenizers are left
+ * out: they are those of one vocabulary, in which other models have any other token.
+ */
 const DEFAULTS = {
   sentencePiece: { bosId: 1, eosId: 2, unkId: 0, padId: null, addBos: true },
   byteLevel: { bosId: null, eosId: null, unkId: null, padId: null, addBos: false },

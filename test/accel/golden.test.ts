@@ -54,8 +54,8 @@ describe.runIf(kernels !== null)("with the accelerator", () => {
   });
 
   /**
-   * Few tokens are added up in another order than many, which changes 1e-7. Where activations are rounded, to codes or to bf16,
-   * such a difference now and then makes one of them the next number: up to 5e-5 measured.
+   * Few tokens are added up in another order than many, which changes 1e-7. Where activations are rounded, to codes or to
+   * bf16, such a difference now and then makes one of them the next number: up to 5e-5 measured.
    */
   it.each([
     ["f16", 1e-5],

@@ -193,12 +193,16 @@ describe("what is not known of a head", () => {
   });
 });
 
-it("a sliding window that only the head's config tells limits the texts", async () => {
+it.each<[string, unknown]>([
+  ["of its architecture", "mistral"],
+  ["that names no architecture", undefined],
+  ["of an architecture that is not known", "mistral-reward"],
+])("a sliding window that only the head's config tells limits the texts: one %s", async (_, architecture) => {
   const file = await foreignFile(space, "dpa");
   const head = await headDirectory(space, "dpa", "windowed");
   const config = join(head, "config.json");
   // The switch is Qwen's, and Mistral's class does not have it.
-  const windowed = { sliding_window: 20, use_sliding_window: false };
+  const windowed = { model_type: architecture, sliding_window: 20, use_sliding_window: false };
   writeFileSync(config, JSON.stringify({ ...JSON.parse(readFileSync(config, "utf8")), ...windowed }));
   await attach(file, path("windowed.gguf"), { head });
   for (const [model, options] of [

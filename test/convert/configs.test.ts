@@ -134,7 +134,8 @@ describe("the pad token, which decides where a score is read", () => {
 
   it("is the class's where the config does not say", async () => {
     for (const name of ["gemma2-classifier", "internlm2-reward"] as const) {
-      expect(await padToken(name, { pad_token_id: undefined })).toBe(0);
+      for (const config of [{}, { model_type: undefined }])
+        expect(await padToken(name, { ...config, pad_token_id: undefined })).toBe(0);
       expect(await padToken(name, { pad_token_id: 7 })).toBe(7);
       expect(await padToken(name, { pad_token_id: null })).toBeUndefined();
     }

@@ -10,6 +10,7 @@ import {
   ScoreModel,
 } from "../../lib/index.ts";
 import { refused } from "../gguf/support.ts";
+import { rewriteGguf } from "./rewrite.ts";
 import { workspace } from "./support.ts";
 
 const { path, gguf, checkpoint } = workspace();
@@ -76,6 +77,17 @@ describe("a report", () => {
     const report = await quantizeReport(path("plain.gguf"), { types: ["q8_0"], ...ON_CPU });
     expect(report.texts).toBeGreaterThan(30);
     expect(report.types[0]?.outputs[0]?.spearman).toBeGreaterThan(0.9);
+  });
+
+  it("takes them as they are where the profile is not known, whose template may not be meant", async () => {
+    await rewriteGguf(await gguf(WIDE, "f16"), path("later.gguf"), {
+      metadata: (metadata) => {
+        metadata.set("scorehead.profile", { type: "string", value: "of-a-later-version" });
+        metadata.set("tokenizer.chat_template", { type: "string", value: "{{ messages }}" });
+      },
+    });
+    const report = await quantizeReport(path("later.gguf"), { types: ["q8_0"], ...ON_CPU });
+    expect(report.texts).toBeGreaterThan(30);
   });
 
   it("has an agreement for each of several outputs, on the built-in texts", async () => {
