@@ -121,7 +121,10 @@ function measurePeak(): Peak {
 }
 
 /** The instruction that a type is multiplied with. */
-const instructionOf = (type: string): keyof Peak => (type === "bf16" ? "bf16" : type === "f16" ? "f32" : "int8");
+function instructionOf(type: string, { bf16 }: Peak): keyof Peak {
+  if (type === "bf16" && bf16 > 0) return "bf16";
+  return type === "bf16" || type === "f16" ? "f32" : "int8";
+}
 
 /** Operations that a token's weight products take. */
 function operationsPerToken({ tensors }: GgufContents): number {
@@ -168,7 +171,7 @@ for (const type of values.types.split(",") as OutputType[]) {
   for (const [on, off] of pairs) {
     for (const [i, { name, tokens: count, computed }] of on.cases.entries()) {
       const times = await compare(on.cases[i] as Case, off.cases[i] as Case);
-      const instruction = instructionOf(type);
+      const instruction = instructionOf(type, measurePeak());
       const row = {
         ...{ type, name, instruction },
         without: median(times.map((time) => count / time.off)),
