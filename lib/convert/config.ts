@@ -158,12 +158,10 @@ function slidingWindow(config: ConfigReader, { graph, defaults }: Architecture, 
   const isAlternating = graph.window === "alternating";
   if (isAlternating && kinds?.some((isSliding, i) => isSliding !== (i % 2 === 0)))
     throw unsupported("layer_types are not what llama.cpp computes, windows in every other layer");
-  if (given === null) return null;
-  const window = config.integer("sliding_window");
   // Qwen's classes alone have a switch and layers without a window; others have it, whatever such keys say.
-  if (isAlternating || !("use_sliding_window" in defaults)) return window;
+  const isOptional = !isAlternating && "use_sliding_window" in defaults;
   const hasWindow = kinds ? kinds.includes(true) : !(Number(firstLayer) >= layers);
-  return inUse && hasWindow ? window : null;
+  return given === null || (isOptional && !(inUse && hasWindow)) ? null : config.integer("sliding_window");
 }
 
 /** Whether each layer has a sliding window, where the config lists that. */

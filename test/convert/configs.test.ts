@@ -102,6 +102,7 @@ describe("the length is capped", () => {
     const on = { use_sliding_window: true, sliding_window: 1000, max_window_layers: 1 };
     expect(await length("qwen2-classifier", on)).toBe(1000);
     expect(await length("qwen2-classifier", { ...on, use_sliding_window: false })).toBe(4096);
+    expect(await length("qwen2-classifier", { ...on, use_sliding_window: false, sliding_window: 0 })).toBe(4096);
     expect(await length("qwen2-classifier", { ...on, use_sliding_window: undefined })).toBe(4096);
     expect(await length("qwen2-classifier", { ...on, max_window_layers: 2 })).toBe(4096);
     const kinds = (...layer_types: readonly string[]): JsonObject => ({ ...on, layer_types });
