@@ -1,5 +1,5 @@
 /** What the hub says of a repository, by @huggingface/hub: the commit of a revision, the files of a commit. */
-import { type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
+import type { ListFileEntry } from "@huggingface/hub";
 import { ScoreheadError } from "../errors.ts";
 import { get } from "./http.ts";
 import { OBJECT_ID, refuseLeaving, SHA256 } from "./path.ts";
@@ -12,11 +12,15 @@ const MOST_BYTES = 64 * 1024 * 1024;
 /** Of a thousand files each. */
 const MOST_PAGES = 200;
 
+/** Where the hub is asked for nothing, its client need not be loaded. */
+const loadClient = () => import("@huggingface/hub");
+
 /**
  * The commit that a revision means now.
  * @throws ERR_NOT_FOUND, ERR_HUB_ACCESS, ERR_NETWORK, ERR_HUB, ERR_ABORTED
  */
 export async function askCommit(hub: Hub, repository: string, revision: string): Promise<string> {
+  const { modelInfo } = await loadClient();
   const { sha } = await ask(hub, { repository, revision }, (common) =>
     modelInfo({ ...common, name: repository, revision, additionalFields: ["sha"] }),
   );
@@ -29,6 +33,7 @@ export async function askCommit(hub: Hub, repository: string, revision: string):
  * @throws as {@link askCommit}; ERR_HUB too where a name would lead out of the repository
  */
 export async function askTree(hub: Hub, repository: string, commit: string): Promise<Map<string, TreeEntry>> {
+  const { listFiles } = await loadClient();
   const entries = await ask(hub, { repository, revision: commit }, async (common) => {
     const found: ListFileEntry[] = [];
     const listing = listFiles({ ...common, repo: repository, revision: commit, recursive: true });

@@ -1,11 +1,11 @@
 /** One request to the hub: redirects, the token, and silence. */
-import { fetch, type Headers, type Response } from "undici";
+import type { Headers, Response } from "undici";
 import { checkAborted } from "../abort.ts";
 import { ScoreheadError } from "../errors.ts";
 import { version } from "../runtime/addon.ts";
 import { named, printable, statusError } from "./answers.ts";
 import { accessToken, endpoint, stallTimeout } from "./environment.ts";
-import { proxyDispatcher } from "./proxy.ts";
+import { fetchThroughProxy } from "./proxy.ts";
 import { PassingFailure } from "./retry.ts";
 import type { Hub, HubOptions, Subject } from "./types.ts";
 
@@ -57,8 +57,7 @@ export async function get(
       const ours = url.origin === hubOrigin;
       const authorization = ours && hub.token ? { authorization: `Bearer ${hub.token}` } : {};
       const fixed = { "user-agent": `scorehead/${version}`, "accept-encoding": "identity", ...authorization };
-      const dispatcher = proxyDispatcher();
-      response = await fetch(url, { headers: { ...headers, ...fixed }, redirect: "manual", signal, dispatcher });
+      response = await fetchThroughProxy(url, { headers: { ...headers, ...fixed }, redirect: "manual", signal });
       const isRedirect = REDIRECTS.has(response.status);
       if (!isRedirect && !response.ok && !(response.status === 416 && headers.range))
         throw statusError(response, ours, hub, subject);
